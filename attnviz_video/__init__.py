@@ -1,0 +1,39 @@
+"""attnviz_video: where did the model look while it wrote this?
+
+The map of the package, in the order data flows:
+
+    sources    dataset and image files → Sample, pictures
+    models     loading, prompt, layout, token text: what differs between model families
+    capture    one generation with its attention rows → Steps
+    tracefile  Steps ⇄ a trace on disk
+    analysis   rows → weights, sinks, scale
+    render     weights + layout → frames
+    export     frames → MP4
+    pipeline   the whole story in one screen; `api` and `cli` stand on it
+"""
+
+from attnviz_video.lazy import lazy_attributes
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttentionVisualizer",
+    "AttnVizError",
+    "Trace",
+    "__version__",
+    "open_trace",
+    "record",
+    "render_video",
+]
+
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "AttentionVisualizer": "attnviz_video.api",
+        "AttnVizError": "attnviz_video.errors",
+        "Trace": "attnviz_video.api",
+        "open_trace": "attnviz_video.api",
+        "record": "attnviz_video.api",
+        "render_video": "attnviz_video.api",
+    },
+)

@@ -1,0 +1,262 @@
+"""What users call from code and notebooks.
+
+    from attnviz_video import record, open_trace, render_video
+
+    trace = record("checkpoints/my_model", images=["a.png"], question="How many circles are there?", layer_idx=20)
+    trace.weights(step=3, layer=20)          # one number per position of the prompt and the answer so far
+    render_video(trace, layer_idx=20, colormap="cividis")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from attnviz_video.config import RenderConfig, RunConfig
+from attnviz_video.core.sample import Sample
+from attnviz_video.core.trace import TraceData
+from attnviz_video.errors import UsageError
+from attnviz_video.pipeline import Recording, record_sample, render_trace
+from attnviz_video.progress import Progress, Silent, StandardError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from attnviz_video.models.load import LoadedModel
+
+Config = TypeVar("Config", RunConfig, RenderConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recorded generation, opened for reading; nothing here needs the model or torch."""
+
+    folder: Path
+    data: TraceData
+
+    @property
+    def answer(self) -> str:
+        """The generated text, special tokens included."""
+        return self.data.answer_text
+
+    @property
+    def pieces(self) -> list[str]:
+        """The text of every position of prompt and answer (see `core.units` for pieces of one character)."""
+        return [token.piece for token in self.data.tokens]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers whose heads were recorded one by one; `render_video` can show each."""
+        return self.data.header.head_layers
+
+    @property
+    def n_steps(self) -> int:
+        """Number of generated tokens."""
+        return len(self.data.steps)
+
+    def weights(self, step: int, layer: int, head: str | int = "mean") -> Float[np.ndarray, "keys"]:
+        """Attention of the query that produced answer token `step`: one weight per position before it.
+
+        Raises:
+            TraceError: the layer, head or step was not recorded.
+        """
+        from attnviz_video.analysis.heads import parse_head, reduce_heads
+
+        return reduce_heads(self.data, step, layer, parse_head(str(head)))
+
+    def image_weights(self, step: int, layer: int, image: int = 0, head: str | int = "mean") -> list[Float[np.ndarray, "rows columns"]]:
+        """The same weights on the patches of one image: an array [rows, columns] for each of its grids."""
+        row = self.weights(step, layer, head)[self.data.layout.patch_positions(image)]
+        return [
+            row[grid.first_patch : grid.first_patch + grid.n_patches].reshape(grid.rows, grid.columns)
+            for grid in self.data.layout.grids_of(image)
+        ]
+
+
+def open_trace(folder: str | Path) -> Trace:
+    """Open a recorded trace.
+
+    Raises:
+        TraceError: there is none, or it is damaged or too new.
+    """
+    from attnviz_video.tracefile.read import open_trace as open_folder
+
+    return Trace(Path(folder), open_folder(Path(folder)))
+
+
+def record(
+    model: str | Path | LoadedModel,
+    *,
+    images: Sequence[str | Path | Image] = (),
+    question: str | None = None,
+    sample: Sample | Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+    **settings: object,
+) -> Trace:
+    """Let a model answer a question about images and record where it looked.
+
+    Give `question`, or a dataset item as `sample`. `settings` are the long flags of the command
+    line by name (`layer_idx=20`, `max_new_tokens=64`, `output_dir="out"` …).
+
+    Raises:
+        UsageError: an unknown setting or a value out of range.
+        InputError, EnvironmentFault: see `pipeline.record_sample`.
+    """
+    config = with_settings(RunConfig(), settings)
+    item = sample_from(sample if sample is not None else {"problem": question}, config)
+    pictures = pictures_from(images, item)
+    loaded = model if not isinstance(model, str | Path) else load(str(model), config)
+    recording = record_sample(item, pictures, loaded, config, progress or StandardError())
+    return open_trace(recording.trace_folder)
+
+
+def render_video(
+    trace: Trace | str | Path,
+    path: str | Path | None = None,
+    *,
+    layer_idx: int | None = None,
+    progress: Progress | None = None,
+    **settings: object,
+) -> Path:
+    """Make the side-by-side video of one layer of a trace and return its path.
+
+    Without `layer_idx`, the first layer recorded head by head. Without `path`, the file stands
+    beside the trace. `settings` are the long flags of `render` by name.
+
+    Raises:
+        TraceError, UsageError, EnvironmentFault: see `pipeline.render_trace`.
+    """
+    from attnviz_video.export.names import beside_trace
+
+    opened = trace if isinstance(trace, Trace) else open_trace(trace)
+    config = with_settings(RenderConfig(), settings)
+    layer = shown_layers(opened, None if layer_idx is None else (layer_idx,))[0]
+    target = Path(path) if path is not None else beside_trace(opened.folder, layer)
+    return render_trace(opened.data, layer, config, target, progress or StandardError())
+
+
+def shown_layers(trace: Trace, asked: Sequence[int] | None) -> tuple[int, ...]:
+    """The layers to show, counted from 0: those asked for (negative from the end), else those recorded head by head.
+
+    Raises:
+        UsageError: a layer that the model does not have.
+    """
+    n_layers = trace.data.header.model.n_layers
+    layers = trace.layers if asked is None else tuple(asked)
+    for layer in layers:
+        if not -n_layers <= layer < n_layers:
+            raise UsageError(f"--layer_idx {layer}: the model has layers 0 to {n_layers - 1} (or -{n_layers} to -1)")
+    return tuple(layer % n_layers for layer in layers)
+
+
+class AttentionVisualizer:
+    """A model that is loaded once and makes attention videos of samples."""
+
+    def __init__(self, model_name_or_path: str, max_image_num: int = 2, **settings: object) -> None:
+        """Load the model; `settings` are the long flags of the command line by name (`device="cuda:1"`).
+
+        Raises:
+            ModelError, DeviceError: see `models.load`.
+        """
+        self.config = with_settings(
+            RunConfig(), {"model_path": str(model_name_or_path), "max_image_num": max_image_num, **settings}
+        )
+        self.loaded = load(str(model_name_or_path), self.config)
+
+    def load_sample_data(
+        self, benchmark_json: str | Path, image_dir: str | Path | None = None, sample_idx: int = 0
+    ) -> tuple[Sample, list[Image]]:
+        """One item of a dataset and its images, upright and in RGB.
+
+        Raises:
+            DatasetError, ImageError: the item or an image is not usable.
+        """
+        from attnviz_video.sources.dataset import load_sample
+
+        settings = replace(
+            self.config.source,
+            benchmark_json=Path(benchmark_json),
+            image_dir=None if image_dir is None else Path(image_dir),
+            sample_idx=sample_idx,
+        )
+        sample = load_sample(settings).sample
+        return sample, pictures_from((), sample)
+
+    def create_attention_visualization_for_sample(
+        self,
+        sample: Sample | Mapping[str, object],
+        images: Sequence[str | Path | Image] | None = None,
+        layer_idx: int | Sequence[int] | None = None,
+        start_phrase: str | None = None,
+        **settings: object,
+    ) -> Path | list[Path]:
+        """Record one sample and make its video; a list of layers gives a list of videos from one recording.
+
+        Without `layer_idx`, layer 20 (the last one of a shallower model).
+
+        Raises:
+            AttnVizError: as `record` and `render_video`.
+        """
+        asked = {"layer_idx": layer_idx, "start_phrase": start_phrase, **settings}
+        config = with_settings(self.config, {name: value for name, value in asked.items() if value is not None})
+        item = sample_from(sample, config)
+        pictures = pictures_from(images or (), item)
+        progress = StandardError()
+        recording = record_sample(item, pictures, self.loaded, config, progress)
+        paths = videos_of(recording, config, item, progress)
+        return paths if isinstance(layer_idx, Sequence) else paths[0]
+
+
+def videos_of(
+    recording: Recording, config: RunConfig, sample: Sample, progress: Progress, layers: Sequence[int] | None = None
+) -> list[Path]:
+    """One video for each shown layer of a recording, under the names DESIGN promises."""
+    from attnviz_video.export.names import video_path
+
+    trace = open_trace(recording.trace_folder)
+    chosen = recording.shown_layers if layers is None else layers
+    paths = []
+    for layer in chosen:
+        path = video_path(config.export, layer, n_layers=len(chosen))
+        paths.append(render_trace(trace.data, layer, config, path, progress))
+    return paths
+
+
+def load(model_path: str, config: RunConfig) -> LoadedModel:
+    """Load a model with the model settings of `config`."""
+    from attnviz_video.models.load import load_model
+
+    return load_model(replace(config.model, model_path=model_path))
+
+
+def sample_from(item: Sample | Mapping[str, object], config: RunConfig) -> Sample:
+    """A `Sample`, made from a raw dataset item where it is not one yet."""
+    from attnviz_video.sources.dataset import sample_from_item
+
+    if isinstance(item, Sample):
+        return item
+    return sample_from_item(item, 0, image_dir=config.source.image_dir)
+
+
+def pictures_from(images: Sequence[str | Path | Image], sample: Sample) -> list[Image]:
+    """The images given, opened where they are paths; else the sample's own."""
+    from attnviz_video.sources.images import open_image, upright_rgb
+
+    given = images or sample.image_paths
+    return [open_image(Path(image)) if isinstance(image, str | Path) else upright_rgb(image) for image in given]
+
+
+def with_settings(config: Config, settings: Mapping[str, object]) -> Config:
+    """`config` with some settings replaced by name, through the same coercion as flags and YAML.
+
+    Raises:
+        UsageError: an unknown name or a value of the wrong type or range.
+    """
+    from attnviz_video.config import replace_settings
+
+    return replace_settings(config, settings)

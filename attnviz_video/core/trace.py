@@ -1,0 +1,116 @@
+"""`TraceData`: a recorded generation, wherever its rows are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from attnviz_video.core.layout import TokenLayout
+from attnviz_video.core.sample import Sample
+from attnviz_video.core.step import StepInfo
+from attnviz_video.core.tokens import Token
+
+TraceKind = Literal["generation", "replay", "encoding"]
+TraceStatus = Literal["running", "complete", "failed"]
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model wrote the answer, and how it ran."""
+
+    id: str
+    revision: str
+    model_type: str
+    config_hash: str
+    processor_hash: str
+    template_hash: str
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    #: Kind of every decoder layer: "full", "window 4096", "linear" …
+    layer_kinds: tuple[str, ...]
+    dtype: str
+    device: str
+    attention: str
+
+
+@dataclass(frozen=True)
+class StartPoint:
+    """Where showing and recording start."""
+
+    phrase: str
+    #: "prompt", "answer", or "none" when everything is recorded (`""`, or the built-in phrase found nowhere).
+    found_in: Literal["prompt", "answer", "none"]
+    #: First position (in prompt + answer) that the text panel shows.
+    first_shown: int
+    #: First answer token that has rows.
+    first_step: int
+
+
+@dataclass(frozen=True)
+class TraceHeader:
+    """What a trace says about itself; stored in its manifest."""
+
+    model: ModelIdentity
+    sample: Sample
+    rendered_prompt: str
+    start: StartPoint
+    #: Layers whose stored heads (`heads`) are kept one by one.
+    head_layers: tuple[int, ...]
+    #: Numbers of the query heads kept in `head_layers`.
+    heads: tuple[int, ...]
+    #: Layers whose mean over all heads is kept.
+    mean_layers: tuple[int, ...]
+    #: Layers whose scalars are kept, in the order of the scalars' first axis.
+    scalar_layers: tuple[int, ...]
+    kind: TraceKind = "generation"
+    query_rows: Literal["answer", "all"] = "answer"
+    generation: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+@runtime_checkable
+class RowStore(Protocol):
+    """Where the rows of a trace are kept: on disk, or in memory in tests."""
+
+    def head_rows(self, step: int, layer: int) -> Float[np.ndarray, "heads keys"]:
+        """Rows of the stored heads of `layer` at `step`, float32; `layer` is one of the header's `head_layers`."""
+        ...
+
+    def mean_row(self, step: int, layer: int) -> Float[np.ndarray, "keys"]:
+        """Mean over all heads of `layer` at `step`, float32; `layer` is one of the header's `mean_layers`."""
+        ...
+
+    def prompt_rows(self, layer: int) -> Float[np.ndarray, "heads queries keys"]:
+        """Rows of the prompt's queries of `layer`, float32; only where `query_rows` is "all"."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TraceData:
+    """One recorded generation: who, what was written, and where it looked."""
+
+    header: TraceHeader
+    layout: TokenLayout
+    #: Every prompt and answer position, in order.
+    tokens: tuple[Token, ...]
+    steps: tuple[StepInfo, ...]
+    rows: RowStore
+    #: The images as the model saw them before resizing (upright, RGB), one PNG per image.
+    image_files: tuple[Path, ...]
+    status: TraceStatus = "complete"
+
+    @property
+    def n_prompt(self) -> int:
+        return self.layout.n_prompt
+
+    @property
+    def answer_text(self) -> str:
+        """The generated text, special tokens included."""
+        return "".join(token.piece for token in self.tokens[self.n_prompt :])

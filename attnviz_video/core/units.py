@@ -1,0 +1,48 @@
+"""Pieces to display units: what is shown as one box of text, and which tokens stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnviz_video.core.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayUnit:
+    """Consecutive tokens shown as one: the tokens that together complete some characters.
+
+    A character belongs to the token that completes it; tokens that complete nothing join the next
+    one that does. The weight of a unit is the sum of its tokens' weights.
+    """
+
+    #: Positions [first, stop) in prompt + answer.
+    first: int
+    stop: int
+    text: str
+    special: bool = False
+
+
+def display_units(tokens: Sequence[Token]) -> tuple[DisplayUnit, ...]:
+    """Group `tokens` (consecutive text positions) into display units that cover all of them in order.
+
+    Image patches are left out: they are shown on the image panel.
+    """
+    units: list[DisplayUnit] = []
+    first: int | None = None
+    for number, token in enumerate(tokens):
+        if token.role == "image" and token.image >= 0:
+            continue
+        if first is None:
+            first = token.position
+        if token.piece or _nothing_follows(tokens, number):
+            text = token.piece or "".join(f"<0x{byte:02X}>" for byte in token.raw)
+            units.append(DisplayUnit(first, token.position + 1, text, token.special))
+            first = None
+    return tuple(units)
+
+
+def _nothing_follows(tokens: Sequence[Token], number: int) -> bool:
+    """Whether the run of text ends here, so that a token without a piece has nothing to join."""
+    following = tokens[number + 1] if number + 1 < len(tokens) else None
+    return following is None or (following.role == "image" and following.image >= 0)

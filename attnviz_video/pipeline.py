@@ -1,0 +1,163 @@
+"""THE STORY in one screen: `record_sample` writes a trace, `render_trace` makes a video of it; the trace on disk joins them."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnviz_video.config import RenderConfig, RunConfig
+from attnviz_video.core.sample import Sample
+from attnviz_video.core.trace import StartPoint, TraceData, TraceHeader
+from attnviz_video.errors import StartPhraseError, UsageError
+from attnviz_video.files import megabytes
+from attnviz_video.progress import Progress
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from attnviz_video.capture.plan import RecordingPlan
+    from attnviz_video.core.prepared import Prepared
+    from attnviz_video.models.load import LoadedModel
+
+#: Packages whose version decides what is generated or how it is stored.
+VERSIONED = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "imageio-ffmpeg")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What `record_sample` leaves behind."""
+
+    trace_folder: Path
+    #: Layers to make a video of, as indices from 0.
+    shown_layers: tuple[int, ...]
+    n_tokens: int
+    interrupted: bool = False
+
+
+def record_sample(
+    sample: Sample,
+    images: Sequence[Image],
+    loaded: LoadedModel,
+    config: RunConfig,
+    progress: Progress,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Recording:
+    """Let the model answer one sample and write its attention to a trace.
+
+    Raises:
+        UsageError: a layer or head that the model does not have, or a recording that would be too large.
+        StartPhraseError: the given start phrase occurs nowhere; the trace with the text stays.
+        ModelError: the model's attention cannot be recorded.
+        EnvironmentFault: disk or device.
+    """
+    from attnviz_video.capture.generate import generate
+    from attnviz_video.capture.plan import plan_recording
+    from attnviz_video.export.names import trace_path
+    from attnviz_video.models.prompt import prepare
+    from attnviz_video.models.token_text import TokenText, answer_tokens
+    from attnviz_video.sources.images import png_bytes
+    from attnviz_video.tracefile.write import TraceWriter
+
+    plan, notices = plan_recording(config.capture, loaded.identity())
+    prepared = prepare(loaded, sample, images, config.model.prompt_template)
+    for notice in (*notices, forecast_sentence(plan, prepared, loaded, config)):
+        progress.notice(notice)
+
+    folder = trace_path(config.export, sample)
+    header = trace_header(sample, prepared, loaded, plan)
+    with TraceWriter.create(folder, header, prepared.layout, prepared.tokens, [png_bytes(image) for image in images]) as writer:
+        with progress.track("generating", config.capture.max_new_tokens, "token") as advance:
+            generated = generate(
+                loaded,
+                prepared,
+                plan,
+                config.capture,
+                on_step=lambda step: (writer.add(step), advance(1)) and None,
+                on_prompt_rows=writer.add_prompt_rows,
+                should_stop=should_stop,
+            )
+        answer = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
+        writer.complete(answer, replace(header, start=generated.start, generation=generated.settings))
+    for notice in generated.notices:
+        progress.notice(notice)
+    return Recording(folder, plan.shown_layers, len(answer), interrupted=generated.stopped_by == "interrupted")
+
+
+def render_trace(
+    trace: TraceData, layer: int, config: RunConfig | RenderConfig, path: Path, progress: Progress
+) -> Path:
+    """Make the video of one layer of a trace; nothing is under `path` until it is whole.
+
+    Raises:
+        TraceError: the layer or head was not recorded, or there is nothing to show.
+        UsageError: settings that do not fit the trace or the frame.
+        EnvironmentFault: disk or encoder.
+    """
+    from attnviz_video.analysis.scores import score
+    from attnviz_video.export.mp4 import write_mp4
+    from attnviz_video.export.names import video_metadata
+    from attnviz_video.render.frame import FramePainter
+
+    scores = score(trace, layer, config.analysis)
+    if sentence := scores.report.sentence():
+        progress.notice(sentence)
+    painter = FramePainter(scores, config.render)
+    for notice in painter.notices:
+        progress.notice(notice)
+    with progress.track(f"layer {layer}", painter.n_frames, "frame") as advance:
+
+        def frames():  # type: ignore[no-untyped-def]
+            for number in range(painter.n_frames):
+                yield painter.frame(number)
+                advance(1)
+
+        return write_mp4(
+            frames(), path, size=painter.size, n_frames=painter.n_frames, settings=config.export,
+            metadata=video_metadata(trace.header, layer),
+        )  # fmt: skip
+
+
+def forecast_sentence(plan: RecordingPlan, prepared: Prepared, loaded: LoadedModel, config: RunConfig) -> str:
+    """How large the trace may become, said before the generation starts.
+
+    Raises:
+        UsageError: it may exceed `max_trace_gb`.
+    """
+    from attnviz_video.capture.plan import forecast_bytes
+
+    layout = prepared.layout
+    forecast = forecast_bytes(
+        plan, loaded.identity(), layout.n_prompt, config.capture.max_new_tokens, len(layout.images)
+    )
+    if forecast > config.trace.max_trace_gb * 1e9:
+        raise UsageError(
+            f"the trace may take {megabytes(forecast)}, more than --max_trace_gb {config.trace.max_trace_gb:g}; "
+            "lower --max_new_tokens, record fewer --layers or --heads, or raise --max_trace_gb"
+        )
+    return (
+        f"recording: {layout.n_prompt} prompt tokens, up to {config.capture.max_new_tokens} new ones; "
+        f"the trace takes at most {megabytes(forecast)}"
+    )
+
+
+def trace_header(sample: Sample, prepared: Prepared, loaded: LoadedModel, plan: RecordingPlan) -> TraceHeader:
+    """What is known about a recording before its first token; the start point is provisional."""
+    versions = {name: importlib.metadata.version(name) for name in VERSIONED}
+    return TraceHeader(
+        model=loaded.identity(),
+        sample=sample,
+        rendered_prompt=prepared.rendered_prompt,
+        start=StartPoint("", "none", prepared.layout.n_prompt, 0),
+        head_layers=plan.head_layers,
+        heads=plan.heads,
+        mean_layers=plan.mean_layers,
+        scalar_layers=plan.scalar_layers,
+        query_rows=plan.query_rows,
+        versions=versions | {"python": platform.python_version()},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )

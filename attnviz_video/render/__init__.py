@@ -1,0 +1,1 @@
+"""Scores and layout to frames; Pillow and numpy only."""

@@ -1,0 +1,1 @@
+"""Dataset files and image files to `Sample`s and pictures."""

@@ -1,0 +1,1 @@
+"""Planted traces and tiny checkpoints for tests; imported by no product module."""
