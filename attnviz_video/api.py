@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -208,23 +208,35 @@ class AttentionVisualizer:
         pictures = pictures_from(images or (), item)
         progress = StandardError()
         recording = record_sample(item, pictures, self.loaded, config, progress)
-        paths = videos_of(recording, config, item, progress)
+        paths = videos_of(recording, config, progress)
         return paths if isinstance(layer_idx, Sequence) else paths[0]
 
 
-def videos_of(
-    recording: Recording, config: RunConfig, sample: Sample, progress: Progress, layers: Sequence[int] | None = None
-) -> list[Path]:
+def videos_of(recording: Recording, config: RunConfig, progress: Progress) -> list[Path]:
     """One video for each shown layer of a recording, under the names DESIGN promises."""
     from attnviz_video.export.names import video_path
 
     trace = open_trace(recording.trace_folder)
-    chosen = recording.shown_layers if layers is None else layers
     paths = []
-    for layer in chosen:
-        path = video_path(config.export, layer, n_layers=len(chosen))
+    for layer in recording.shown_layers:
+        path = video_path(config.export, layer, n_layers=len(recording.shown_layers))
         paths.append(render_trace(trace.data, layer, config, path, progress))
     return paths
+
+
+def videos_beside(trace: Trace, config: RenderConfig, progress: Progress) -> list[Path]:
+    """One video for each asked layer of a trace, beside the trace's folder unless `-o` or `--output_dir` say otherwise.
+
+    Raises:
+        AttnVizError: as `render_video`.
+    """
+    from attnviz_video.export.names import rendered_path
+
+    layers = shown_layers(trace, config.layer_idx)
+    targets = [rendered_path(config.export, trace.folder, layer, n_layers=len(layers)) for layer in layers]
+    return [
+        render_trace(trace.data, layer, config, path, progress) for layer, path in zip(layers, targets, strict=True)
+    ]
 
 
 def load(model_path: str, config: RunConfig) -> LoadedModel:
@@ -236,11 +248,15 @@ def load(model_path: str, config: RunConfig) -> LoadedModel:
 
 def sample_from(item: Sample | Mapping[str, object], config: RunConfig) -> Sample:
     """A `Sample`, made from a raw dataset item where it is not one yet."""
-    from attnviz_video.sources.dataset import sample_from_item
+    from attnviz_video.sources.dataset import ItemRules, sample_of_item
+    from attnviz_video.sources.image_paths import image_roots
 
     if isinstance(item, Sample):
         return item
-    return sample_from_item(item, 0, image_dir=config.source.image_dir)
+    source = config.source
+    here = source.benchmark_json or Path("item")
+    roots = image_roots(here, source.image_dir)
+    return sample_of_item(item, 0, ItemRules(here, roots, source.allow_outside_images, source.max_image_num)).sample
 
 
 def pictures_from(images: Sequence[str | Path | Image], sample: Sample) -> list[Image]:
@@ -257,6 +273,6 @@ def with_settings(config: Config, settings: Mapping[str, object]) -> Config:
     Raises:
         UsageError: an unknown name or a value of the wrong type or range.
     """
-    from attnviz_video.config import replace_settings
+    from attnviz_video.config.compose import replace_settings
 
     return replace_settings(config, settings)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import json
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from attnviz_video.config import RenderConfig, RunConfig, parse
+from attnviz_video.config import RenderConfig, RunConfig
+from attnviz_video.config.compose import parse
+from attnviz_video.config.demo import demo_config, with_demo
 from attnviz_video.errors import AttnVizError, Interrupted, UsageError
+from attnviz_video.progress import Progress, Silent, StandardError
+from attnviz_video.stopping import stop_on_signals
 
-if TYPE_CHECKING:
-    from attnviz_video.progress import Progress
-
-#: Name of each command, the function here that carries it out, and what it does.
+PROGRAM = "visualize_heatmap.py"
+#: What each command does, in the order of the help; a function of that name below carries it out.
 COMMANDS = {
-    "run": ("run", "generate an answer, record its attention, make the video (the default)"),
-    "render": ("render", "make videos again from a recorded trace: no model, no GPU"),
+    "run": "generate an answer, record its attention, make the video (what flags alone mean)",
+    "render": "make videos again from a recorded trace: no model, no GPU",
 }
 BUG = "this is a bug of ours; run again with --debug and send us what it prints"
 
@@ -45,8 +45,9 @@ class RunArguments:
 
 @dataclass(frozen=True)
 class RenderArguments:
-    """Everything `render` understands."""
+    """What is rendered."""
 
+    trace: Path = field(metadata={"positional": "TRACE", "help": "folder of a recorded trace"})
     render: RenderConfig = field(default_factory=RenderConfig)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
 
@@ -80,11 +81,107 @@ def dispatch(arguments: list[str]) -> int:
     Raises:
         UsageError: a word that is no command.
     """
-    first = arguments[0] if arguments else ""
-    if first in COMMANDS:
-        return int(getattr(sys.modules[__name__], COMMANDS[first][0])(arguments[1:]))
-    if first and not first.startswith("-"):
-        close = difflib.get_close_matches(first, COMMANDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the commands are {', '.join(COMMANDS)}"
-        raise UsageError(f"unknown command {first!r}; {hint}")
-    return run(arguments)
+    command, *rest = arguments or ["run"]
+    if command == "run":
+        return run(rest)
+    if command == "render":
+        return render(rest)
+    if command.startswith("-"):
+        return run(arguments)
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the commands are: {', '.join(COMMANDS)}"
+    raise UsageError(f"unknown command {command!r}; {hint}")
+
+
+def run(arguments: list[str]) -> int:
+    """`run`: generate, record, make one video per asked layer.
+
+    Raises:
+        AttnVizError: whatever stands in the way.
+    """
+    parsed = parse(
+        RunArguments,
+        arguments or ["--config", str(demo_config())],
+        prog=PROGRAM,
+        description="Let a vision-language model answer, and make a video of where it looked.",
+        epilog=commands_help(),
+        commands=COMMANDS,
+    )
+    progress = reporter(parsed.console)
+    config, notices = with_demo(parsed.run)
+    say(progress, notices)
+    from attnviz_video.api import pictures_from, videos_of
+    from attnviz_video.models.load import load_model
+    from attnviz_video.pipeline import check_before_loading, record_sample
+    from attnviz_video.sources.dataset import load_sample
+
+    with stop_on_signals() as stop:
+        loaded_sample = load_sample(config.source)
+        say(progress, loaded_sample.notices)
+        pictures = pictures_from((), loaded_sample.sample)
+        check_before_loading(config)
+        progress.notice(f"loading {config.model.model_path}")
+        loaded = load_model(config.model)
+        with stop.finish_step():
+            recording = record_sample(loaded_sample.sample, pictures, loaded, config, progress, stop)
+        if recording.interrupted:
+            raise Interrupted(
+                f"stopped after {recording.n_tokens} tokens; what was recorded is in {recording.trace_folder}; "
+                f"make its video with: {PROGRAM} render {recording.trace_folder}"
+            )
+        paths = videos_of(recording, config, progress)
+    report(parsed.console, recording.trace_folder, paths)
+    return 0
+
+
+def render(arguments: list[str]) -> int:
+    """`render`: make videos from a recorded trace, one per asked layer.
+
+    Raises:
+        AttnVizError: whatever stands in the way.
+    """
+    parsed = parse(
+        RenderArguments,
+        arguments,
+        prog=f"{PROGRAM} render",
+        description="Make videos again from a recorded trace: no model, no GPU, no torch.",
+        commands=COMMANDS,
+    )
+    progress = reporter(parsed.console)
+    from attnviz_video.api import open_trace, videos_beside
+
+    with stop_on_signals():
+        trace = open_trace(parsed.trace)
+        paths = videos_beside(trace, parsed.render, progress)
+    report(parsed.console, trace.folder, paths)
+    return 0
+
+
+def reporter(console: ConsoleSettings) -> Progress:
+    """Where notices and bars go."""
+    return Silent() if console.quiet else StandardError()
+
+
+def say(progress: Progress, notices: Sequence[str]) -> None:
+    """Several notices, one per line."""
+    for notice in notices:
+        progress.notice(notice)
+
+
+def report(console: ConsoleSettings, trace: Path, videos: Sequence[Path]) -> None:
+    """The result on standard output: one path per line, or one JSON object."""
+    if console.json:
+        print(json.dumps({"trace": str(trace), "videos": [str(path) for path in videos]}, ensure_ascii=False))
+    else:
+        print("\n".join(map(str, videos)))
+
+
+def commands_help() -> str:
+    """The list of commands, for the end of the help of `run`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join([f"commands ({PROGRAM} COMMAND -h shows the flags of each):", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,15 +29,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         DiskFullError: no room; nothing is left behind.
         EnvironmentFault: the folder cannot be written.
     """
-    with temporary_beside(path) as partial:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with temporary_beside(path, len(data)) as partial, partial.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
+def temporary_beside(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """A name beside `path` to write to; renamed to `path` when the block succeeds, removed when it fails.
 
     The name ends like `path` does (`x.ab12.partial.mp4`), since encoders choose the container by it.
@@ -45,10 +44,11 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     Raises:
         DiskFullError, EnvironmentFault: for an `OSError` inside the block.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
-        with os_errors(path):
+        with os_errors(path, needed_bytes):
             yield partial
             os.replace(partial, path)
     finally:

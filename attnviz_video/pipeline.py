@@ -6,14 +6,16 @@ import datetime
 import importlib.metadata
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz_video.config import RenderConfig, RunConfig
 from attnviz_video.core.sample import Sample
+from attnviz_video.core.step import Step
 from attnviz_video.core.trace import StartPoint, TraceData, TraceHeader
-from attnviz_video.errors import StartPhraseError, UsageError
+from attnviz_video.errors import UsageError
 from attnviz_video.files import megabytes
 from attnviz_video.progress import Progress
 
@@ -37,6 +39,26 @@ class Recording:
     shown_layers: tuple[int, ...]
     n_tokens: int
     interrupted: bool = False
+
+
+def check_before_loading(config: RunConfig) -> None:
+    """Refuse what can be refused before weights are read: layers, heads, names of outputs.
+
+    Raises:
+        UsageError: a layer or head that the model does not have, or an output that must not be replaced.
+        ModelError: the checkpoint cannot be read, or is of a kind that cannot be loaded.
+    """
+    from attnviz_video.capture.plan import plan_recording
+    from attnviz_video.export.names import video_path
+    from attnviz_video.models.checkpoint import find_checkpoint
+    from attnviz_video.models.identity import expected_identity
+
+    identity = expected_identity(find_checkpoint(config.model))
+    if identity is None:
+        return
+    plan, _ = plan_recording(config.capture, identity)
+    for layer in plan.shown_layers:
+        video_path(config.export, layer, n_layers=len(plan.shown_layers))
 
 
 def record_sample(
@@ -67,22 +89,36 @@ def record_sample(
     prepared = prepare(loaded, sample, images, config.model.prompt_template)
     for notice in (*notices, forecast_sentence(plan, prepared, loaded, config)):
         progress.notice(notice)
-
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
-    with TraceWriter.create(folder, header, prepared.layout, prepared.tokens, [png_bytes(image) for image in images]) as writer:
-        with progress.track("generating", config.capture.max_new_tokens, "token") as advance:
-            generated = generate(
-                loaded,
-                prepared,
-                plan,
-                config.capture,
-                on_step=lambda step: (writer.add(step), advance(1)) and None,
-                on_prompt_rows=writer.add_prompt_rows,
-                should_stop=should_stop,
+    pictures = [png_bytes(image) for image in images]
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            TraceWriter.create(
+                folder, header, prepared.layout, prepared.tokens, pictures, overwrite=config.export.overwrite
             )
+        )
+        advance = stack.enter_context(progress.track("generating", config.capture.max_new_tokens, "token"))
+
+        def on_step(step: Step) -> None:
+            writer.add(step)
+            advance(1)
+
+        generated = generate(
+            loaded,
+            prepared,
+            plan,
+            config.capture,
+            on_step=on_step,
+            on_prompt_rows=writer.add_prompt_rows if plan.query_rows == "all" else None,
+            should_stop=should_stop,
+        )
         answer = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
-        writer.complete(answer, replace(header, start=generated.start, generation=generated.settings))
+        if generated.stopped_by == "interrupted":
+            writer.fail("stopped by the user", answer)
+            folder = writer.workplace
+        else:
+            writer.complete(answer, replace(header, start=generated.start, generation=generated.settings))
     for notice in generated.notices:
         progress.notice(notice)
     return Recording(folder, plan.shown_layers, len(answer), interrupted=generated.stopped_by == "interrupted")
@@ -100,26 +136,24 @@ def render_trace(
     """
     from attnviz_video.analysis.scores import score
     from attnviz_video.export.mp4 import write_mp4
-    from attnviz_video.export.names import video_metadata
+    from attnviz_video.export.names import replaced_sentence, video_metadata
     from attnviz_video.render.frame import FramePainter
 
     scores = score(trace, layer, config.analysis)
-    if sentence := scores.report.sentence():
-        progress.notice(sentence)
     painter = FramePainter(scores, config.render)
-    for notice in painter.notices:
-        progress.notice(notice)
+    for notice in (scores.report.sentence(), replaced_sentence(path, trace.header), *painter.notices):
+        if notice:
+            progress.notice(notice)
     with progress.track(f"layer {layer}", painter.n_frames, "frame") as advance:
-
-        def frames():  # type: ignore[no-untyped-def]
-            for number in range(painter.n_frames):
-                yield painter.frame(number)
-                advance(1)
-
         return write_mp4(
-            frames(), path, size=painter.size, n_frames=painter.n_frames, settings=config.export,
+            (painter.frame(number) for number in range(painter.n_frames)),
+            path,
+            size=painter.size,
+            n_frames=painter.n_frames,
+            settings=config.export,
             metadata=video_metadata(trace.header, layer),
-        )  # fmt: skip
+            on_frame=lambda written: advance(1),
+        )
 
 
 def forecast_sentence(plan: RecordingPlan, prepared: Prepared, loaded: LoadedModel, config: RunConfig) -> str:

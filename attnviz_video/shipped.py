@@ -10,15 +10,13 @@ _PACKAGE = Path(__file__).resolve().parent
 def shipped(relative: str) -> Path:
     """The path of a shipped file or folder, e.g. `samples/demo.json`.
 
-    In a source checkout it lies beside the package, in an installed wheel in `attnviz_video/_shipped`
-    (pyproject.toml, `package-dir`).
+    An installed wheel has it in `attnviz_video/_shipped` (pyproject.toml, `package-dir`), a source
+    checkout beside the package.
 
     Raises:
         FileNotFoundError: it is in neither place.
     """
-    for root in (_PACKAGE.parent, _PACKAGE / "_shipped"):
-        if (root / "pyproject.toml").is_file() or root.name == "_shipped":
-            candidate = root / relative
-            if candidate.exists():
-                return candidate
+    for root in (_PACKAGE / "_shipped", _PACKAGE.parent):
+        if (root / relative).exists():
+            return root / relative
     raise FileNotFoundError(f"{relative} does not come with this installation of attnviz_video; install it again")

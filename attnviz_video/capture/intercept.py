@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from attnviz_video.capture.rows import AttentionOptions
 from attnviz_video.errors import ModelError
+from attnviz_video.models.hub_library import transformers
 
 #: The table is one per process, so that two recordings at once would see each other's calls.
 _RECORDING = threading.Lock()
@@ -39,6 +39,11 @@ class AttentionCall:
     options: AttentionOptions
 
 
+def _functions() -> Any:
+    """transformers' table of attention functions, which the layers look into at every call."""
+    return transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS
+
+
 Watcher = Callable[[AttentionCall], None]
 
 
@@ -52,9 +57,9 @@ def watched_attention(modules: Mapping[int, nn.Module], watch: Watcher) -> Itera
     keys = sorted({_implementation(layer, module) for layer, module in modules.items()})
     if not _RECORDING.acquire(blocking=False):
         raise ModelError(
-            "another recording is running in this process; wait until it has finished, or record in a process of its own"
+            "another recording is running in this process; wait until it is finished, or record in a process of its own"
         )
-    table: dict[str, Any] = ALL_ATTENTION_FUNCTIONS._local_mapping
+    table: dict[str, Any] = _functions()._local_mapping
     before = dict(table)
     try:
         layer_of = {id(module): layer for layer, module in modules.items()}
@@ -74,18 +79,20 @@ def _implementation(layer: int, module: nn.Module) -> str:
         raise ModelError(
             f"layer {layer} runs flex_attention, whose block masks cannot be read; load the model with sdpa attention"
         )
-    if key == "eager" and not hasattr(ALL_ATTENTION_FUNCTIONS, "get_interface"):
+    if key == "eager" and not hasattr(_functions(), "get_interface"):
         raise ModelError(
             f"layer {layer} runs eager attention, which this version of transformers does not let us watch; "
             "load the model with sdpa attention, or install transformers 5.1 or later"
         )
     if key == "eager" and _eager_function(module) is None:
         raise ModelError(
-            f"layer {layer} ({type(module).__name__}) has its own attention code that does not go through transformers' "
-            "attention interface; its attention cannot be recorded"
+            f"layer {layer} ({type(module).__name__}) has attention code of its own that does not go through "
+            "transformers' attention interface; it cannot be recorded"
         )
-    if key != "eager" and key not in ALL_ATTENTION_FUNCTIONS:
-        raise ModelError(f"layer {layer} runs attention {key!r}, which transformers does not know; load the model with sdpa")
+    if key != "eager" and key not in _functions():
+        raise ModelError(
+            f"layer {layer} runs attention {key!r}, which transformers does not know; load the model with sdpa"
+        )
     return str(key)
 
 
@@ -100,7 +107,7 @@ def _eager_function(module: nn.Module) -> Callable[..., Any] | None:
 
 def _watching(key: str, layer_of: Mapping[int, int], watch: Watcher) -> Callable[..., Any]:
     """A function to stand in for the one named `key`."""
-    base = ALL_ATTENTION_FUNCTIONS[key] if key != "eager" else None
+    base = _functions()[key] if key != "eager" else None
 
     # transformers passes these by name in places, so the names are part of the interface.
     def attention(
@@ -112,10 +119,10 @@ def _watching(key: str, layer_of: Mapping[int, int], watch: Watcher) -> Callable
         *arguments: Any,
         **options: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        function = base or _eager_function(module)
+        function: Any = base or _eager_function(module)
         if function is None:
             raise ModelError(f"{type(module).__name__} runs eager attention, but its file defines no {_EAGER}")
-        result: tuple[Tensor, Tensor | None] = function(module, query, key, value, attention_mask, *arguments, **options)
+        result: tuple[Tensor, Any] = function(module, query, key, value, attention_mask, *arguments, **options)
         layer = layer_of.get(id(module))
         if layer is not None:
             how = call_options(name, module, query, key, attention_mask, options)

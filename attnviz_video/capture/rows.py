@@ -1,4 +1,4 @@
-"""The attention row formula: softmax(q·kᵀ·scaling + mask) for the wanted queries only, beside the model's own attention.
+"""The attention row formula, softmax(q·kᵀ·scaling + mask), for the wanted queries only.
 
 Source: Vaswani et al. 2017, equation 1; grouped heads: Ainslie et al. 2023 (GQA); soft cap: Gemma 2 report, section 2;
 attention sink as an extra column: gpt-oss model card, section 2.
@@ -43,7 +43,10 @@ def attention_rows(
     options: AttentionOptions,
     rows: range,
 ) -> Float[Tensor, "batch heads rows keys"]:
-    """Attention weights of the queries numbered `rows` (consecutive), float32; head h reads kv head h // (heads / kv_heads)."""
+    """Attention weights of the queries numbered `rows` (consecutive), float32.
+
+    Query head h reads kv head h // (heads / kv_heads).
+    """
     parts = [part for _, part in attention_row_chunks(query, key, options, rows)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 

@@ -1,1 +1,4 @@
-"""The nouns, in the order data flows: Sample, TokenLayout, Token, Step, TraceData, Scores. Numpy only; no formula lives here."""
+"""The nouns, in the order data flows: Sample, Prepared, TokenLayout, Token, Step, TraceData, FrameWeights.
+
+Numpy only; no formula lives here.
+"""

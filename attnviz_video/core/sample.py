@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TruthBox:
-    """A box that is known to hold what `phrase` names; (left, top, right, bottom) in original pixels of image `image`."""
+    """A box that is known to hold what `phrase` names; (left, top, right, bottom) in pixels of image `image`."""
 
     phrase: str
     image: int

@@ -30,13 +30,15 @@ def display_units(tokens: Sequence[Token]) -> tuple[DisplayUnit, ...]:
     """
     units: list[DisplayUnit] = []
     first: int | None = None
+    pending = b""
     for number, token in enumerate(tokens):
         if token.role == "image" and token.image >= 0:
             continue
         if first is None:
-            first = token.position
+            first, pending = token.position, b""
+        pending += token.raw
         if token.piece or _nothing_follows(tokens, number):
-            text = token.piece or "".join(f"<0x{byte:02X}>" for byte in token.raw)
+            text = token.piece or "".join(f"<0x{byte:02X}>" for byte in pending)
             units.append(DisplayUnit(first, token.position + 1, text, token.special))
             first = None
     return tuple(units)

@@ -1,1 +1,1 @@
-"""What differs between model families: loading, prompt, layout (one file per family and a table of strings), token text."""
+"""What differs between model families: loading, prompt, layout (one file per rule and a table), token text."""

@@ -16,7 +16,8 @@ class ModelSettings:
     """Which model, where, and what it is asked."""
 
     model_path: str | None = field(
-        default=None, metadata={"help": "folder or hub id of the model (default: the demo model that ships with this program)"}
+        default=None,
+        metadata={"help": "folder or hub id of the model (default: the demo model that ships with this program)"},
     )
     revision: str | None = field(default=None, metadata={"help": "hub revision of the model"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps …"})
@@ -29,5 +30,6 @@ class ModelSettings:
     min_pixels: int | None = field(default=None, metadata={"help": "smallest image area the processor may resize to"})
     max_pixels: int | None = field(default=None, metadata={"help": "largest image area the processor may resize to"})
     trust_remote_code: bool = field(
-        default=False, metadata={"help": "run Python code that comes with the checkpoint (never asked for interactively)"}
+        default=False,
+        metadata={"help": "run Python code that comes with the checkpoint (never asked for interactively)"},
     )

@@ -17,7 +17,8 @@ class RenderSettings:
     )
     theme: Literal["light", "dark"] = field(default="light", metadata={"help": "background and ink"})
     token_style: Literal["box", "text"] = field(
-        default="box", metadata={"help": "box: coloured box behind the token; text: coloured letters, as older scripts do"}
+        default="box",
+        metadata={"help": "box: coloured box behind the token; text: coloured letters, as older scripts do"},
     )
     heat_alpha: Literal["weight", "flat"] = field(
         default="weight", metadata={"help": "weight: the overlay's opacity grows with the weight; flat: an even wash"}

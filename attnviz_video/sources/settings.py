@@ -10,9 +10,12 @@ from pathlib import Path
 class SourceSettings:
     """Where the sample comes from."""
 
-    benchmark_json: Path | None = field(default=None, metadata={"help": "dataset file: one JSON array in the Reason-RFT schema"})
+    benchmark_json: Path | None = field(
+        default=None, metadata={"help": "dataset file: one JSON array in the Reason-RFT schema"}
+    )
     image_dir: Path | None = field(
-        default=None, metadata={"help": "folder that the items' image paths are relative to (default: the JSON's own folder)"}
+        default=None,
+        metadata={"help": "folder that the items' image paths are relative to (default: the JSON's own folder)"},
     )
     sample_idx: int = field(default=0, metadata={"help": "number of the item in the dataset, from 0"})
     image: tuple[Path, ...] = field(default=(), metadata={"help": "image files to ask about, instead of a dataset"})

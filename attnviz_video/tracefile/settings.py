@@ -9,4 +9,6 @@ from dataclasses import dataclass, field
 class TraceSettings:
     """How large a trace may become."""
 
-    max_trace_gb: float = field(default=8.0, metadata={"help": "refuse a recording whose forecast exceeds this many GB"})
+    max_trace_gb: float = field(
+        default=8.0, metadata={"help": "refuse a recording whose forecast exceeds this many GB"}
+    )

@@ -1,4 +1,4 @@
-"""Composes the settings of all stages."""
+"""Composes the settings of all stages; YAML, flags and Python values go through one strict coercion."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.capture.settings import CaptureSettings
+from attnviz_video.config.compose import from_mapping, parse, replace_settings
+from attnviz_video.config.fields import to_mapping
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.sources.settings import SourceSettings
 from attnviz_video.tracefile.settings import TraceSettings
+
+__all__ = ["RenderConfig", "RunConfig", "from_mapping", "parse", "replace_settings", "to_mapping"]
 
 
 @dataclass(frozen=True)

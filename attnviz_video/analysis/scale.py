@@ -1,0 +1,133 @@
+"""From weights to levels between 0 and 1: which weight takes the top colour.
+
+`shared`: one scale for the whole video, from 0 to the 99.5th percentile of the region's weights without the
+sinks, so that frames can be compared and a share of 0.1 % never looks like one of 60 %. `per_frame`: each frame
+up to its own maximum. With scope `joint` text and images share one scale. Nothing is renormalised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from attnviz_video.core.scores import ColorScale, FrameWeights, Region
+
+#: Share of the weights that a shared scale covers; the rest take the top colour, and the legend says "≥".
+COVERED = 0.995
+#: Top of a scale when no weight is above 0, so that it is never 0: the smallest positive fp16 number.
+SMALLEST_TOP = 2.0**-24
+#: Number of fp16 bit patterns of finite numbers ≥ 0, which sort like the numbers themselves.
+_N_BINS = 0x7C00
+
+
+class WeightHistogram:
+    """Counts of weights by their fp16 bit pattern: any quantile, exact to fp16, in 250 kB however many weights."""
+
+    def __init__(self) -> None:
+        self._counts: Int[np.ndarray, "bins"] = np.zeros(_N_BINS, dtype=np.int64)
+
+    def add(self, weights: Float[np.ndarray, "_"]) -> None:
+        """Count `weights`; NaN, infinite and negative ones are left out."""
+        bins = _bins(weights[_usable(weights)])
+        self._counts += np.bincount(bins, minlength=_N_BINS)
+
+    def __add__(self, other: WeightHistogram) -> WeightHistogram:
+        result = WeightHistogram()
+        result._counts = self._counts + other._counts
+        return result
+
+    def quantile(self, share: float) -> float:
+        """The smallest counted weight that at least `share` of them do not exceed; 0 when nothing was counted."""
+        total = int(self._counts.sum())
+        if total == 0:
+            return 0.0
+        rank = max(int(np.ceil(share * total)), 1)
+        return _weight(int(np.searchsorted(np.cumsum(self._counts), rank)))
+
+
+@dataclass(frozen=True, eq=False)
+class ShownPositions:
+    """What of a frame enters its scale: the text the panel shows, and no sinks."""
+
+    #: True for text positions that are shown (from the start phrase on), one entry per position.
+    text: Bool[np.ndarray, "positions"]
+    text_sinks: Bool[np.ndarray, "positions"]
+    #: True for patches that are sinks, one array per image.
+    image_sinks: tuple[Bool[np.ndarray, "_"], ...]
+
+    def weights(self, frame: FrameWeights, region: Region) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
+        """The shown weights of `region`: without the sinks, and those of the sinks."""
+        if region == "text":
+            return frame.text[self.text & ~self.text_sinks], frame.text[self.text & self.text_sinks]
+        flat = np.concatenate([*frame.images, np.zeros(0, dtype=np.float32)])
+        sinks = np.concatenate([*self.image_sinks, np.zeros(0, dtype=bool)])
+        return flat[~sinks], flat[sinks]
+
+
+class ScaleTally:
+    """Takes the frames of a video one by one and yields their shared scale."""
+
+    def __init__(self, shown: ShownPositions) -> None:
+        self._shown = shown
+        self._weights = {"text": WeightHistogram(), "image": WeightHistogram()}
+        self._sinks = {"text": WeightHistogram(), "image": WeightHistogram()}
+
+    def add(self, frame: FrameWeights) -> None:
+        for region in _REGIONS:
+            weights, sinks = self._shown.weights(frame, region)
+            self._weights[region].add(weights)
+            self._sinks[region].add(sinks)
+
+    def scale(self, *, covered: float, joint: bool, gamma: float) -> ColorScale:
+        """The scale whose top is the `covered` quantile of the weights added so far (1.0: their maximum).
+
+        Where that quantile is 0 although some weight is not, the top is the largest weight.
+        """
+        tops = {region: self._top([region], covered) for region in _REGIONS}
+        if joint:
+            tops = dict.fromkeys(_REGIONS, self._top(list(_REGIONS), covered))
+        clipped = {region: self._largest([region]) > tops[region] for region in _REGIONS}
+        return ColorScale(tops["text"], tops["image"], gamma, clipped["text"], clipped["image"])
+
+    def _top(self, regions: list[Region], covered: float) -> float:
+        weights = sum((self._weights[region] for region in regions), WeightHistogram())
+        return weights.quantile(covered) or weights.quantile(1.0) or self._largest(regions) or SMALLEST_TOP
+
+    def _largest(self, regions: list[Region]) -> float:
+        return max(histogram[region].quantile(1.0) for histogram in (self._weights, self._sinks) for region in regions)
+
+
+def frame_scale(frame: FrameWeights, shown: ShownPositions, *, joint: bool, gamma: float) -> ColorScale:
+    """The `per_frame` scale: from 0 to the largest weight of this frame, sinks aside."""
+    tally = ScaleTally(shown)
+    tally.add(frame)
+    return tally.scale(covered=1.0, joint=joint, gamma=gamma)
+
+
+def level(weights: Float[np.ndarray, "*shape"], scale: ColorScale, region: Region) -> Float[np.ndarray, "*shape"]:
+    """`clip(weight / top, 0, 1) ** gamma`, float32; NaN for what is no weight (NaN, infinite, negative)."""
+    usable = _usable(weights)
+    part = np.clip(np.where(usable, weights, 0.0) / scale.top(region), 0.0, 1.0) ** scale.gamma
+    return np.where(usable, part, np.nan).astype(np.float32)
+
+
+_REGIONS: tuple[Region, Region] = ("text", "image")
+
+
+def _usable(weights: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    usable: np.ndarray = np.isfinite(weights) & (weights >= 0)
+    return usable
+
+
+def _bins(weights: Float[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
+    largest = np.finfo(np.float16).max
+    # Adding 0 turns the bit pattern of -0.0, which passes as "not negative", into that of 0.0.
+    halves = np.minimum(weights, largest).astype(np.float16) + np.float16(0)
+    patterns: np.ndarray = halves.view(np.uint16)
+    return patterns.astype(np.int64)
+
+
+def _weight(pattern: int) -> float:
+    return float(np.array([pattern], dtype=np.uint16).view(np.float16)[0])

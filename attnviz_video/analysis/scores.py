@@ -1,0 +1,157 @@
+"""`Scores`: one layer of a trace, ready to be painted frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from attnviz_video.analysis.checks import RowReport, check_rows, refuse_unclean
+from attnviz_video.analysis.convention import row_of_frame
+from attnviz_video.analysis.heads import (
+    HeadReduction,
+    parse_head,
+    reduce_heads,
+    reduce_rows,
+    resolve_layer,
+    source_rows,
+)
+from attnviz_video.analysis.regions import Regions, regions_of, split_row
+from attnviz_video.analysis.scale import COVERED, ScaleTally, ShownPositions, frame_scale
+from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.analysis.sinks import SinkTally, masked, relative
+from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
+from attnviz_video.core.trace import TraceData
+from attnviz_video.errors import TraceError, UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What every frame of one layer shows; made by `score`. Rows are read again on demand, none is kept."""
+
+    trace: TraceData
+    layer: int
+    head: HeadReduction
+    settings: AnalysisSettings
+    #: The answer token that each frame shows as current.
+    steps: tuple[int, ...]
+    #: Heaviest first.
+    sinks: tuple[Sink, ...]
+    report: RowReport
+    regions: Regions = field(repr=False)
+    shown: ShownPositions = field(repr=False)
+    #: Mean weight of every position over the rows that see it.
+    position_mean: Float[np.ndarray, "positions"] = field(repr=False)
+    #: The scale of all frames; None where each frame has its own.
+    shared_scale: ColorScale | None = None
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.steps)
+
+    @property
+    def unit(self) -> str:
+        """What the numbers are, for the legend."""
+        return "attention / its mean over the video" if self.settings.sinks == "relative" else "attention weight"
+
+    def row(self, number: int) -> Float[np.ndarray, "keys"] | None:
+        """The recorded row behind frame `number`, reduced over heads; None where the convention has none."""
+        step = row_of_frame(self.steps[number], frozenset(self.steps), self.settings.convention)
+        return None if step is None else reduce_heads(self.trace, step, self.layer, self.head)
+
+    def frame(self, number: int) -> FrameWeights:
+        """The weights that frame `number` shows, sinks treated as the settings say."""
+        row = self.row(number)
+        if row is not None and self.settings.sinks == "mask":
+            row = masked(row, self.sinks)
+        elif row is not None and self.settings.sinks == "relative":
+            row = relative(row, self.position_mean)
+        return split_row(row, self.regions, self.steps[number])
+
+    def scale(self, number: int) -> ColorScale:
+        """The scale of frame `number`; the same object for all frames of a shared scale."""
+        if self.shared_scale is not None:
+            return self.shared_scale
+        joint = self.settings.scale_scope == "joint"
+        return frame_scale(self.frame(number), self.shown, joint=joint, gamma=self.settings.gamma)
+
+    def image_share(self, number: int) -> Float[np.ndarray, "images"]:
+        """Share of frame `number`'s row that falls on each image, sinks included; NaN without a row."""
+        row = self.row(number)
+        if row is None:
+            return np.full(len(self.regions.patches), np.nan, dtype=np.float32)
+        weights = np.where(np.isfinite(row) & (row > 0), row, 0.0).astype(np.float64)
+        total = weights.sum() or 1.0
+        return np.array([weights[positions].sum() / total for positions in self.regions.patches], dtype=np.float32)
+
+
+def score(trace: TraceData, layer: int, settings: AnalysisSettings) -> Scores:
+    """Prepare layer number `layer` of `trace` for painting.
+
+    Reads the shown rows once for sinks and checks and, for a shared scale, once more for the scale, which
+    leaves the sinks out and so has to know them. Memory does not grow with the number of steps.
+
+    Raises:
+        UsageError: a setting, layer or head that cannot be.
+        TraceError: not recorded; nothing to render; or, with `strict`, rows that are not distributions.
+    """
+    if not (np.isfinite(settings.gamma) and settings.gamma > 0):
+        raise UsageError(f"--gamma: expected a number above 0, got {settings.gamma}")
+    head = parse_head(settings.head)
+    layer = resolve_layer(trace.header, layer)
+    steps = shown_steps(trace)
+    regions = regions_of(trace.layout, len(trace.tokens))
+    report, tally = RowReport(), SinkTally(regions)
+    for step in _row_steps(steps, settings):
+        rows = source_rows(trace, step, layer, head)
+        report += check_rows(rows)
+        tally.add(reduce_rows(rows, head))
+    if settings.strict:
+        refuse_unclean(report, layer)
+    sinks = tally.sinks()
+    shown = _shown_positions(trace, regions, sinks)
+    unscaled = Scores(trace, layer, head, settings, steps, sinks, report, regions, shown, tally.position_mean())
+    return unscaled if settings.scale == "per_frame" else _with_shared_scale(unscaled)
+
+
+def shown_steps(trace: TraceData) -> tuple[int, ...]:
+    """The answer tokens that get a frame: those that were recorded, from the start phrase on.
+
+    Raises:
+        TraceError: there is none.
+    """
+    first = trace.header.start.first_step
+    steps = tuple(info.index for info in trace.steps if info.recorded and info.index >= first)
+    if not steps:
+        found = "no token was generated"
+        if trace.steps:
+            found = f"{len(trace.steps)} tokens were generated, but recording starts with token {first}"
+        raise TraceError(
+            f'nothing to render: {found}; generate more (--max_new_tokens) or start earlier (--start_phrase "")'
+        )
+    return steps
+
+
+def _row_steps(steps: tuple[int, ...], settings: AnalysisSettings) -> Iterator[int]:
+    recorded = frozenset(steps)
+    for step in steps:
+        row_step = row_of_frame(step, recorded, settings.convention)
+        if row_step is not None:
+            yield row_step
+
+
+def _shown_positions(trace: TraceData, regions: Regions, sinks: tuple[Sink, ...]) -> ShownPositions:
+    is_sink = np.zeros(regions.n_positions, dtype=bool)
+    is_sink[[sink.position for sink in sinks]] = True
+    text = regions.is_text & (np.arange(regions.n_positions) >= trace.header.start.first_shown)
+    return ShownPositions(text, is_sink, tuple(is_sink[positions] for positions in regions.patches))
+
+
+def _with_shared_scale(scores: Scores) -> Scores:
+    tally = ScaleTally(scores.shown)
+    for number in range(scores.n_frames):
+        tally.add(scores.frame(number))
+    joint = scores.settings.scale_scope == "joint"
+    return replace(scores, shared_scale=tally.scale(covered=COVERED, joint=joint, gamma=scores.settings.gamma))

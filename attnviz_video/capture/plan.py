@@ -1,0 +1,123 @@
+"""`RecordingPlan`: which layers and heads of a model are kept, and how many bytes that will be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attnviz_video.capture.settings import CaptureSettings
+from attnviz_video.core.trace import ModelIdentity
+from attnviz_video.errors import ModelError, UsageError
+
+#: Shown where the user names no layer.
+DEFAULT_LAYER = 20
+_ROW_BYTES = 2
+#: One scalar as text in steps.jsonl, its comma included.
+_SCALAR_BYTES = 8
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """What is kept of every step; all layers are decoder layers counted from 0."""
+
+    #: In the order the user gave them; one video each.
+    shown_layers: tuple[int, ...]
+    #: Layers whose `heads` are kept one by one.
+    head_layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    #: Layers whose mean over all heads is kept.
+    mean_layers: tuple[int, ...]
+    scalar_layers: tuple[int, ...]
+    query_rows: Literal["answer", "all"] = "answer"
+
+
+def is_windowed(kind: str) -> bool:
+    """Whether a layer of this kind sees only a part of the history ("window 4096")."""
+    return kind.startswith(("window", "chunk"))
+
+
+def is_attention(kind: str) -> bool:
+    """Whether a layer of this kind has attention rows over the text."""
+    return kind == "full" or is_windowed(kind)
+
+
+def plan_recording(settings: CaptureSettings, model: ModelIdentity) -> tuple[RecordingPlan, tuple[str, ...]]:
+    """The plan for one model, and notices for the user.
+
+    Raises:
+        UsageError: a layer or head does not exist in this model, or has no attention rows.
+        ModelError: no layer of the model has attention rows.
+    """
+    legal = tuple(layer for layer, kind in enumerate(model.layer_kinds) if is_attention(kind))
+    if not legal:
+        kinds = ", ".join(sorted(set(model.layer_kinds)))
+        raise ModelError(f"no layer of {model.id} has attention rows (kinds: {kinds}); it cannot be recorded")
+    notices: tuple[str, ...] = ()
+    if settings.layer_idx:
+        shown = tuple(dict.fromkeys(_layer(asked, model, legal, "--layer_idx") for asked in settings.layer_idx))
+    else:
+        layer, notices = _default_layer(model)
+        shown = (layer,)
+    asked_layers = legal if settings.layers == "all" else settings.layers
+    further = [_layer(asked, model, legal, "--layers") for asked in asked_layers]
+    heads = range(model.n_heads) if settings.heads == "all" else [_head(asked, model) for asked in settings.heads]
+    plan = RecordingPlan(
+        shown_layers=shown,
+        head_layers=tuple(sorted({*shown, *further})),
+        heads=tuple(sorted(set(heads))),
+        mean_layers=legal,
+        scalar_layers=legal,
+        query_rows=settings.record_rows,
+    )
+    return plan, notices
+
+
+def _default_layer(model: ModelIdentity) -> tuple[int, tuple[str, ...]]:
+    """Layer 20, or the last layer before it that sees the whole text, with a notice."""
+    full = [layer for layer, kind in enumerate(model.layer_kinds[: DEFAULT_LAYER + 1]) if kind == "full"]
+    some = [layer for layer, kind in enumerate(model.layer_kinds) if is_attention(kind)]
+    layer = full[-1] if full else some[0]
+    if layer == DEFAULT_LAYER:
+        return layer, ()
+    if model.n_layers <= DEFAULT_LAYER:
+        why = f"the model has {model.n_layers} layers"
+    else:
+        why = f"layer {DEFAULT_LAYER} has no full attention"
+    return layer, (f"layer {layer} is shown: {why} (choose another with --layer_idx)",)
+
+
+def _layer(asked: int, model: ModelIdentity, legal: Sequence[int], flag: str) -> int:
+    """The layer number `asked` stands for; negative counts from the end."""
+    if not -model.n_layers <= asked < model.n_layers:
+        raise UsageError(
+            f"{flag} {asked}: {model.id} has {model.n_layers} layers; give 0 to {model.n_layers - 1}, "
+            f"or -1 to -{model.n_layers} from the end"
+        )
+    layer = asked % model.n_layers
+    if layer not in legal:
+        raise UsageError(
+            f"{flag} {asked}: layer {layer} of {model.id} is {model.layer_kinds[layer]!r} and has no attention rows; "
+            f"layers that have: {', '.join(map(str, legal))}"
+        )
+    return layer
+
+
+def _head(asked: int, model: ModelIdentity) -> int:
+    if not -model.n_heads <= asked < model.n_heads:
+        raise UsageError(f"--heads {asked}: {model.id} has {model.n_heads} query heads; give 0 to {model.n_heads - 1}")
+    return asked % model.n_heads
+
+
+def forecast_bytes(plan: RecordingPlan, model: ModelIdentity, n_prompt: int, n_new: int, n_images: int) -> int:
+    """Bytes a trace will take: its rows in float16, and the scalars as text."""
+    scalars = n_new * len(plan.scalar_layers) * model.n_heads * (n_images + 3)
+    return row_bytes(plan, n_prompt, n_new) + scalars * _SCALAR_BYTES
+
+
+def row_bytes(plan: RecordingPlan, n_prompt: int, n_new: int) -> int:
+    """Bytes of all rows of `n_new` steps (step i has n_prompt + i keys), the prompt's rows included where asked."""
+    keys = n_new * n_prompt + n_new * (n_new - 1) // 2
+    rows_per_step = len(plan.head_layers) * len(plan.heads) + len(plan.mean_layers)
+    prompt = len(plan.head_layers) * len(plan.heads) * (n_prompt - 1) * n_prompt if plan.query_rows == "all" else 0
+    return (keys * rows_per_step + prompt) * _ROW_BYTES

@@ -1,0 +1,37 @@
+"""The shipped demo: what stands in for a model or data that the user did not name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from attnviz_video.config import RunConfig
+from attnviz_video.errors import UsageError
+from attnviz_video.shipped import shipped
+
+
+def demo_config() -> Path:
+    """The configuration file of the demo, which is what no arguments at all mean."""
+    return shipped("configs/demo.yaml")
+
+
+def with_demo(config: RunConfig) -> tuple[RunConfig, tuple[str, ...]]:
+    """`config` with the demo's model and data where none was named, and a notice for each.
+
+    Raises:
+        UsageError: a question without an image, or the reverse; or both a dataset and images.
+    """
+    notices = []
+    source, model = config.source, config.model
+    if source.image and source.benchmark_json is not None:
+        raise UsageError("--image and --benchmark_json exclude each other: ask about these images, or about a dataset item")
+    if (source.question is None) != (not source.image):
+        missing, given = ("--question", "--image") if source.image else ("--image", "--question")
+        raise UsageError(f'{given} needs {missing}: --image a.png --question "What is in the image?"')
+    if not source.image and source.benchmark_json is None:
+        source = replace(source, benchmark_json=shipped("samples/demo.json"), image_dir=shipped("samples/images"))
+        notices.append("no --benchmark_json and no --image: asking about the demo data that ships with this program")
+    if model.model_path is None:
+        model = replace(model, model_path=str(shipped("samples/demo_model")))
+        notices.append("no --model_path: using the demo model that ships with this program")
+    return replace(config, source=source, model=model), tuple(notices)

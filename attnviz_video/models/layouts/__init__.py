@@ -1,0 +1,1 @@
+"""Which image token is which rectangle of the original image; one file per rule."""

@@ -1,0 +1,64 @@
+"""Families whose processor returns `image_grid_thw` (Qwen2-VL, Qwen2.5-VL, Qwen3-VL): one grid per image.
+
+The whole image is resized, without cropping or padding, to H x W vision patches; the model merges blocks of m x m
+patches into one token, so an image has (H/m) x (W/m) tokens, row by row. The grid comes from the processor's
+outputs only, never from the size of the image (TRAPS T3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
+from attnviz_video.errors import ModelError
+from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
+
+
+class ImageGridLayout:
+    """Layout rule for `image_grid_thw`."""
+
+    def layout(
+        self, config: Any, processor: Any, outputs: Mapping[str, Any], images: Sequence[ImageInfo]
+    ) -> TokenLayout:
+        """One grid per image over the whole image; see `LayoutAdapter.layout`.
+
+        Raises:
+            ModelError: a video grid, or token counts that do not fit the grids.
+        """
+        grids = merged_grids(outputs, int(processor.image_processor.merge_size))
+        if len(grids) != len(images):
+            raise ModelError(f"the processor returned {len(grids)} image grids for {len(images)} images")
+        counts = [rows * columns for rows, columns in grids]
+        positions = image_positions(config, outputs)
+        image_of, patch_of = number_patches(prompt_ids(outputs).size, positions, counts)
+        return TokenLayout(
+            images=tuple(images),
+            grids=tuple(
+                PatchGrid(index, rows, columns, (0.0, 0.0, float(image.width), float(image.height)))
+                for index, ((rows, columns), image) in enumerate(zip(grids, images, strict=True))
+            ),
+            image_of=image_of,
+            patch_of=patch_of,
+        )
+
+
+def merged_grids(outputs: Mapping[str, Any], merge: int) -> list[tuple[int, int]]:
+    """(rows, columns) of tokens per image, from `image_grid_thw` (frames, vision patch rows, vision patch columns).
+
+    Raises:
+        ModelError: an image of several frames (a video), or patches that do not merge evenly.
+    """
+    grid_thw = outputs.get("image_grid_thw")
+    grids = []
+    for frames, height, width in np.asarray(grid_thw).tolist() if grid_thw is not None else ():
+        if frames != 1:
+            raise ModelError(f"an image grid has {frames} frames: video inputs are not supported, give single images")
+        if height % merge or width % merge:
+            raise ModelError(
+                f"an image grid of {height} x {width} vision patches cannot be merged in blocks of {merge} x {merge}"
+            )
+        grids.append((height // merge, width // merge))
+    return grids

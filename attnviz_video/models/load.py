@@ -1,0 +1,121 @@
+"""Loads a vision-language model with everything that is needed to ask it something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from attnviz_video.core.trace import ModelIdentity
+from attnviz_video.errors import AttnVizError, DeviceError, ModelError
+from attnviz_video.models.checkpoint import Checkpoint, find_checkpoint
+from attnviz_video.models.decoder import layer_kinds, text_config
+from attnviz_video.models.device import resolve_device, resolve_dtype
+from attnviz_video.models.families import adapter_for
+from attnviz_video.models.hub_library import quiet_transformers, transformers
+from attnviz_video.models.identity import config_hash, processor_hash, template_hash
+from attnviz_video.models.layouts.adapter import LayoutAdapter
+from attnviz_video.models.processor import load_processor
+from attnviz_video.models.settings import ModelSettings
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in eval mode on its device, its processor, and the layout rule of its family."""
+
+    #: A transformers `PreTrainedModel`.
+    model: Any
+    processor: Any
+    tokenizer: Any
+    #: What the user gave: a folder or a hub id.
+    id: str
+    revision: str
+    device: torch.device
+    adapter: LayoutAdapter
+    checkpoint: Checkpoint
+
+    def identity(self) -> ModelIdentity:
+        """Who this model is, as a trace says it."""
+        config = text_config(self.model)
+        n_heads = int(config.num_attention_heads)
+        return ModelIdentity(
+            id=self.id,
+            revision=self.revision,
+            model_type=str(self.model.config.model_type),
+            config_hash=config_hash(self.checkpoint.config),
+            processor_hash=processor_hash(self.processor),
+            template_hash=template_hash(self.processor),
+            n_layers=int(config.num_hidden_layers),
+            n_heads=n_heads,
+            n_kv_heads=int(getattr(config, "num_key_value_heads", None) or n_heads),
+            layer_kinds=layer_kinds(self.model),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            device=str(self.device),
+            attention=str(getattr(config, "_attn_implementation", None) or "eager"),
+        )
+
+
+def load_model(settings: ModelSettings) -> LoadedModel:
+    """Load the model, processor and tokenizer that `settings` name; gradients are off.
+
+    Raises:
+        ModelError: it cannot be found, is not a vision-language model, needs remote code, or is damaged.
+        DeviceError: the device is not there or too small.
+    """
+    device = resolve_device(settings.device)
+    checkpoint = find_checkpoint(settings)
+    with quiet_transformers():
+        processor = load_processor(checkpoint, settings.min_pixels, settings.max_pixels)
+        model = _on_device(_load_weights(checkpoint, resolve_dtype(settings.dtype, device)), device, settings)
+    commit = getattr(model.config, "_commit_hash", None)
+    return LoadedModel(
+        model=model,
+        processor=processor,
+        tokenizer=processor.tokenizer,
+        id=str(settings.model_path),
+        revision=str(commit or settings.revision or ""),
+        device=device,
+        adapter=adapter_for(model.config),
+        checkpoint=checkpoint,
+    )
+
+
+def _load_weights(checkpoint: Checkpoint, dtype: Any) -> Any:
+    """The model on the CPU in eval mode; every weight it has must come from the checkpoint."""
+    try:
+        model, report = transformers.AutoModelForImageTextToText.from_pretrained(
+            checkpoint.source, dtype=dtype, output_loading_info=True, **checkpoint.load_arguments()
+        )
+    except AttnVizError:
+        raise
+    except Exception as error:
+        raise ModelError(f"the weights of {checkpoint.source} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the weights of {checkpoint.source} are incomplete: {len(missing)} tensors are missing, "
+            f"such as {missing[0]}"
+        )
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def _on_device(model: nn.Module, device: torch.device, settings: ModelSettings) -> nn.Module:
+    try:
+        moved: nn.Module = model.to(device)
+    except torch.OutOfMemoryError as error:
+        size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        raise DeviceError(
+            f"{settings.model_path} does not fit on {device}: its weights need {size / 1e9:.1f} GB; "
+            "use a larger device, --dtype bfloat16 or --device cpu"
+        ) from error
+    return moved
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a foreign error, with its kind when it says nothing."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,154 @@
+"""Writes the prompt of a sample and prepares it for the model: ids, pixels, and what every position stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from attnviz_video.core.layout import TokenLayout
+from attnviz_video.core.prepared import Prepared
+from attnviz_video.core.sample import Sample
+from attnviz_video.core.tokens import Token
+from attnviz_video.errors import AttnVizError, DatasetError, ModelError, UsageError
+from attnviz_video.models.decoder import text_config
+from attnviz_video.models.layouts.adapter import image_info, prompt_ids
+from attnviz_video.models.load import LoadedModel
+from attnviz_video.models.prompt_roles import prompt_roles
+from attnviz_video.models.token_text import TokenText
+
+#: Where the item's problem goes in a template; `{Question}` is Reason-RFT's name for it.
+PLACEHOLDERS = ("{problem}", "{Question}")
+_IMAGE_MARKER = re.compile(r"<image>[ \t]*\n?")
+_VIDEO_MARKER = "<video>"
+
+
+def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template: str) -> Prepared:
+    """Turn a question about `images` (upright RGB Pillow images) into model inputs, layout and tokens.
+
+    The user turn is the images, then `template` with the sample's problem in it.
+
+    Raises:
+        DatasetError, UsageError: see `user_text`.
+        ModelError: no chat template, a video, a prompt longer than the model's context, or a layout rule that does
+            not fit what the processor returned.
+    """
+    text = user_text(sample.problem, template)
+    conversation = user_turn(images, text)
+    rendered = render(loaded.processor, conversation)
+    outputs = _process(loaded, sample, conversation)
+    layout = _layout(loaded, sample, outputs, images)
+    _check_length(loaded, sample, layout)
+    return Prepared(
+        inputs=outputs,
+        layout=layout,
+        tokens=_tokens(loaded, outputs, layout, len(images), text),
+        rendered_prompt=rendered,
+    )
+
+
+def user_text(problem: str, template: str) -> str:
+    """`template` with the problem in place of `{problem}`; `<image>` markers go, since images come first.
+
+    Raises:
+        DatasetError: the problem holds a `<video>` marker.
+        UsageError: the template has no place for the problem.
+    """
+    if _VIDEO_MARKER in problem:
+        raise DatasetError("the problem holds a <video> marker: video inputs are not supported, give single images")
+    plain = _IMAGE_MARKER.sub("", problem).strip()
+    for placeholder in PLACEHOLDERS:
+        if placeholder in template:
+            return template.replace(placeholder, plain)
+    raise UsageError(f"the prompt template {template!r} has no {PLACEHOLDERS[0]} where the item's problem goes")
+
+
+def user_turn(images: Sequence[Any], text: str) -> list[dict[str, Any]]:
+    """A conversation of one user turn: images first, then text."""
+    content = [{"type": "image", "image": image} for image in images]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
+
+
+def render(processor: Any, conversation: list[dict[str, Any]]) -> str:
+    """The chat template's text for a conversation, one placeholder per image.
+
+    Raises:
+        ModelError: the model has no chat template, or it fails.
+    """
+    if not getattr(processor, "chat_template", None):
+        raise ModelError(
+            "the model has no chat template (a base model?), so its prompt cannot be written; "
+            "use an instruction-tuned checkpoint or add chat_template.jinja to the model folder"
+        )
+    try:
+        rendered: str = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    except Exception as error:
+        raise ModelError(f"the model's chat template fails: {error}") from error
+    return rendered
+
+
+def _process(loaded: LoadedModel, sample: Sample, conversation: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything the processor returns for the conversation: tensors on the CPU, batch size 1.
+
+    The chat template is rendered and tokenised in one call: rendering it to text and tokenising that again writes a
+    second beginning-of-sequence token for several families (FAMILIES: Gemma 3, Idefics 3, Pixtral, Mllama).
+    """
+    try:
+        outputs = loaded.processor.apply_chat_template(
+            conversation, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
+        )
+    except AttnVizError:
+        raise
+    except Exception as error:
+        raise ModelError(f"sample {sample.id}: the processor of {loaded.id} refuses this input: {error}") from error
+    if any(name.startswith(("pixel_values_videos", "video_")) for name in outputs):
+        raise ModelError(f"sample {sample.id}: video inputs are not supported, give single images")
+    return {name: value for name, value in outputs.items() if name != "labels"}
+
+
+def _layout(loaded: LoadedModel, sample: Sample, outputs: dict[str, Any], images: Sequence[Any]) -> TokenLayout:
+    names = [path.name for path in sample.image_paths]
+    infos = [
+        image_info(names[index] if index < len(names) else f"image {index}", image)
+        for index, image in enumerate(images)
+    ]
+    try:
+        return loaded.adapter.layout(loaded.model.config, loaded.processor, outputs, infos)
+    except ModelError as error:
+        raise ModelError(f"sample {sample.id}: {error}") from error
+
+
+def _check_length(loaded: LoadedModel, sample: Sample, layout: TokenLayout) -> None:
+    limit = getattr(text_config(loaded.model), "max_position_embeddings", None)
+    if isinstance(limit, int) and layout.n_prompt >= limit:
+        n_image = int(np.count_nonzero(layout.image_of >= 0))
+        raise ModelError(
+            f"sample {sample.id}: the prompt has {layout.n_prompt} tokens ({n_image} of images), the model reads "
+            f"{limit}; shorten the problem or lower --max_pixels"
+        )
+
+
+def _tokens(
+    loaded: LoadedModel, outputs: dict[str, Any], layout: TokenLayout, n_images: int, text: str
+) -> tuple[Token, ...]:
+    ids = prompt_ids(outputs).tolist()
+    described = TokenText(loaded.tokenizer).describe(ids)
+    pieces = ["" if image >= 0 else token.piece for token, image in zip(described, layout.image_of, strict=True)]
+    parts = [{"type": "image"}] * n_images
+    roles = prompt_roles(pieces, text, lambda messages: render(loaded.processor, messages), parts)
+    return tuple(
+        Token(
+            position=position,
+            id=int(ids[position]),
+            raw=token.raw,
+            piece=token.piece,
+            role="image" if layout.image_of[position] >= 0 else roles[position],
+            segment="prompt",
+            special=token.special,
+            image=int(layout.image_of[position]),
+            patch=int(layout.patch_of[position]),
+        )
+        for position, token in enumerate(described)
+    )

@@ -1,0 +1,58 @@
+"""What colour and opacity a weight takes: on images, behind tokens, and so in the legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from attnviz_video.colormaps import colormap
+
+#: Opacity of the overlay on images, at level 0 and at level 1; the first keeps the picture readable.
+ALPHA_LEAST, ALPHA_MOST = 0.15, 0.60
+#: Opacity of the even wash of older scripts.
+ALPHA_FLAT = 0.45
+#: Opacity of the box behind a token, at level 0 and at level 1: what is looked at stands out, letters stay readable.
+TOKEN_LEAST, TOKEN_MOST = 0.45, 0.85
+#: Full opacity in the integer blend.
+OPAQUE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class HeatTable:
+    """Colour and opacity of the 256 steps of a level."""
+
+    colors: UInt8[np.ndarray, "256 3"]
+    #: Opacity in units of 1 / 256.
+    alpha: Int[np.ndarray, "256"]
+
+    def over(self, ground: Float[np.ndarray, "*shape 3"], step: int) -> Float[np.ndarray, "*shape 3"]:
+        """`ground` (0 to 255) seen through the overlay of one step, not rounded."""
+        alpha = float(self.alpha[step]) / OPAQUE
+        mixed: Float[np.ndarray, "*shape 3"] = ground * (1.0 - alpha) + self.colors[step].astype(np.float64) * alpha
+        return mixed
+
+    def ramp(self, ground: tuple[int, int, int]) -> UInt8[np.ndarray, "256 3"]:
+        """The colours of all steps as painted over one ground colour."""
+        alpha = self.alpha[:, None]
+        mixed = np.array(ground, dtype=np.int64) * (OPAQUE - alpha) + self.colors.astype(np.int64) * alpha
+        ramp: UInt8[np.ndarray, "256 3"] = ((mixed + OPAQUE // 2) // OPAQUE).astype(np.uint8)
+        return ramp
+
+
+def image_heat(name: str, mode: Literal["weight", "flat"]) -> HeatTable:
+    """The overlay on images: its opacity grows with the weight, or is the same everywhere."""
+    least, most = (ALPHA_FLAT, ALPHA_FLAT) if mode == "flat" else (ALPHA_LEAST, ALPHA_MOST)
+    return HeatTable(colormap(name), _alpha_steps(least, most))
+
+
+def token_heat(name: str, style: Literal["box", "text"]) -> HeatTable:
+    """The box behind a token, stronger than on images, where a picture has to stay visible; letters are opaque."""
+    least, most = (1.0, 1.0) if style == "text" else (TOKEN_LEAST, TOKEN_MOST)
+    return HeatTable(colormap(name), _alpha_steps(least, most))
+
+
+def _alpha_steps(least: float, most: float) -> Int[np.ndarray, "256"]:
+    return np.floor(np.linspace(least, most, 256) * OPAQUE + 0.5).astype(np.int64)
