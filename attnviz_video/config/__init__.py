@@ -35,7 +35,8 @@ class RenderConfig:
     """Everything `render` needs."""
 
     layer_idx: tuple[int, ...] | None = field(
-        default=None, metadata={"help": "recorded layers to show, one video each (default: those the trace was made for)"}
+        default=None,
+        metadata={"help": "recorded layers to show, one video each (default: those the trace was made for)"},
     )
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     render: RenderSettings = field(default_factory=RenderSettings)

@@ -18,7 +18,7 @@ from attnviz_video.errors import UsageError
 LONGEST_NUMBER = 30
 
 
-class Mismatch(Exception):
+class MismatchError(Exception):
     """A value does not fit a type; the sentence for the user is made where its place is known."""
 
 
@@ -41,7 +41,7 @@ def coerce(annotation: Any, value: object, origin: Origin, *, path_or_id: bool =
     """
     try:
         converted = convert(annotation, value, origin.base_folder)
-    except Mismatch:
+    except MismatchError:
         raise UsageError(
             f"{origin.place}: expected {expected(annotation)}, got {shown(value)}{suggestion(annotation, value)}"
         ) from None
@@ -54,15 +54,15 @@ def convert(annotation: Any, value: object, base_folder: Path | None) -> object:
     """The conversion itself.
 
     Raises:
-        Mismatch: it cannot be done without guessing.
+        MismatchError: it cannot be done without guessing.
     """
-    kind = get_origin(annotation)
+    kind: Any = get_origin(annotation)
     if kind in (Union, types.UnionType):
         return convert_union(get_args(annotation), value, base_folder)
-    if kind is Literal:
+    if is_words(annotation):
         if isinstance(value, str) and value in get_args(annotation):
             return value
-        raise Mismatch
+        raise MismatchError
     if kind is tuple:
         element = get_args(annotation)[0]
         return tuple(convert(element, part, base_folder) for part in parts_of(element, value))
@@ -78,13 +78,13 @@ def convert_union(members: Sequence[Any], value: object, base_folder: Path | Non
     if value is None:
         if type(None) in members:
             return None
-        raise Mismatch
-    for member in sorted(without_none(members), key=lambda member: get_origin(member) is not Literal):
+        raise MismatchError
+    for member in sorted(without_none(members), key=lambda member: not is_words(member)):
         try:
             return convert(member, value, base_folder)
-        except Mismatch:
+        except MismatchError:
             continue
-    raise Mismatch
+    raise MismatchError
 
 
 def parts_of(element: Any, value: object) -> Sequence[object]:
@@ -94,7 +94,7 @@ def parts_of(element: Any, value: object) -> Sequence[object]:
     if isinstance(value, str) and element is not Path:
         parts = value.replace(",", " ").split()
         if not parts or ",," in value.replace(" ", "") or value.strip()[0] == "," or value.strip()[-1] == ",":
-            raise Mismatch
+            raise MismatchError
         return parts
     return [value]
 
@@ -103,12 +103,14 @@ def to_bool(value: object) -> bool:
     """True or False and nothing that looks like it."""
     if isinstance(value, bool):
         return value
-    raise Mismatch
+    raise MismatchError
 
 
 def to_int(value: object) -> int:
     """A whole number; 3.0 is none."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        raise MismatchError
+    if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, str) and len(value) <= LONGEST_NUMBER:
         text = value.strip()
@@ -116,25 +118,24 @@ def to_int(value: object) -> int:
             try:
                 return int(text)
             except ValueError:
-                raise Mismatch from None
-    raise Mismatch
+                raise MismatchError from None
+    raise MismatchError
 
 
 def to_float(value: object) -> float:
     """A finite number."""
     if isinstance(value, bool):
-        raise Mismatch
+        raise MismatchError
     try:
-        if isinstance(value, numbers.Real):
-            number = float(value)
-        elif isinstance(value, str) and len(value) <= LONGEST_NUMBER and "_" not in value:
-            number = float(value)
-        else:
-            raise Mismatch
+        if isinstance(value, str) and (len(value) > LONGEST_NUMBER or "_" in value):
+            raise MismatchError
+        if not isinstance(value, str | numbers.Real):
+            raise MismatchError
+        number = float(value)
     except (ValueError, OverflowError):
-        raise Mismatch from None
+        raise MismatchError from None
     if not math.isfinite(number):
-        raise Mismatch
+        raise MismatchError
     return number
 
 
@@ -142,15 +143,15 @@ def to_text(value: object) -> str:
     """Text; a whole number is taken as its digits, since `head: 3` is written without quotes."""
     if isinstance(value, str):
         return value
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return str(value)
-    raise Mismatch
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise MismatchError
+    return str(value)
 
 
 def to_path(value: object, base_folder: Path | None) -> Path:
     """A path; relative ones start from `base_folder` (a YAML file's own) where one is given."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise Mismatch
+        raise MismatchError
     path = Path(value)
     return path if base_folder is None else base_folder / path.expanduser()
 
@@ -177,7 +178,7 @@ NAMES: dict[Any, str] = {
 
 def expected(annotation: Any) -> str:
     """What an error says a setting of this type expects."""
-    if get_origin(annotation) is Literal:
+    if is_words(annotation):
         words = get_args(annotation)
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     if get_origin(annotation) in (Union, types.UnionType):
@@ -191,6 +192,7 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return words[value]
     short = reprlib.Repr()
+    short.maxlevel = 2
     short.maxstring = short.maxother = 60
     return " ".join(short.repr(value).split())
 
@@ -198,7 +200,7 @@ def shown(value: object) -> str:
 def suggestion(annotation: Any, value: object) -> str:
     """`; did you mean 'viridis'?` where a word is close to an allowed one, else nothing."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+    words = [word for member in members if is_words(member) for word in get_args(member)]
     return did_you_mean(value, words) if isinstance(value, str) else ""
 
 
@@ -208,6 +210,12 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     folded = {name.lower().replace("_", "-").lstrip("-"): name for name in known}
     close = difflib.get_close_matches(word[:60].lower().replace("_", "-").lstrip("-"), folded, n=1)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def is_words(annotation: Any) -> bool:
+    """Whether a type is a choice of words (Literal)."""
+    origin: Any = get_origin(annotation)
+    return origin is Literal
 
 
 def without_none(members: Sequence[Any]) -> list[Any]:

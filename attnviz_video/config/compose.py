@@ -27,7 +27,7 @@ def parse(
     """The configuration that a command line asks for: its flags over its `--config` files over the defaults.
 
     Fields become flags by their names; metadata may hold `help`, `short` ("-o") and `positional` (the name shown in the
-    help). `commands` are words for which the user is told to put the command first.
+    help; such an argument must be given). `commands` are words for which the user is told to put the command first.
 
     Raises:
         UsageError: anything that cannot be obeyed, in one line.
@@ -42,7 +42,7 @@ def parse(
     values |= checked(settings, given.values, None, "--")
     for setting in settings:
         if setting.required and setting.name not in values:
-            raise UsageError(f"{prog} needs {setting.metadata.get('positional', '--' + setting.name)}; see {prog} -h")
+            raise UsageError(f"{prog} needs --{setting.name}; see {prog} -h")
     return finished(assemble(config_class, values))
 
 
@@ -100,4 +100,3 @@ def finished(config: ConfigT) -> ConfigT:
     """
     check_together(to_mapping(config))
     return config
-

@@ -24,7 +24,9 @@ def with_demo(config: RunConfig) -> tuple[RunConfig, tuple[str, ...]]:
     notices = []
     source, model = config.source, config.model
     if source.image and source.benchmark_json is not None:
-        raise UsageError("--image and --benchmark_json exclude each other: ask about these images, or about a dataset item")
+        raise UsageError(
+            "--image and --benchmark_json exclude each other: ask about these images, or about a dataset item"
+        )
     if (source.question is None) != (not source.image):
         missing, given = ("--question", "--image") if source.image else ("--image", "--question")
         raise UsageError(f'{given} needs {missing}: --image a.png --question "What is in the image?"')

@@ -34,6 +34,9 @@ class SentenceParser(argparse.ArgumentParser):
         Raises:
             UsageError: always.
         """
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            raise UsageError(f"{self.prog} needs {missing}; see {self.prog} -h")
         flag, _, problem = message.removeprefix("argument ").partition(": ")
         flag = flag.split("/")[-1].split(", ")[-1]
         if problem.startswith("expected"):
@@ -95,8 +98,10 @@ def unknown_flag(word: str, flags: Sequence[str]) -> UsageError:
 
 def build_parser(settings: Sequence[Setting], prog: str, description: str, epilog: str = "") -> SentenceParser:
     """The parser of these settings, grouped by stage; flags that are not given leave no trace in its result."""
+    arguments = [setting.metadata["positional"] for setting in settings if "positional" in setting.metadata]
     parser = SentenceParser(
         prog=prog,
+        usage=" ".join([prog, *arguments, "[flags]"]),
         description=description,
         epilog=epilog or None,
         allow_abbrev=False,
@@ -117,9 +122,7 @@ def add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
     """Add one setting to a group of the parser."""
     help_text = help_of(setting).replace("%", "%%")
     if "positional" in setting.metadata:
-        nargs = None if setting.required else "?"
-        metavar = setting.metadata["positional"]
-        group.add_argument(setting.name, metavar=metavar, nargs=nargs, default=argparse.SUPPRESS, help=help_text)
+        group.add_argument(setting.name, metavar=setting.metadata["positional"], help=help_text)
         return
     names = [setting.metadata[key] for key in ("short",) if key in setting.metadata] + [f"--{setting.name}"]
     if setting.annotation is bool:

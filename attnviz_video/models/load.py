@@ -14,6 +14,7 @@ from attnviz_video.models.checkpoint import Checkpoint, find_checkpoint
 from attnviz_video.models.decoder import layer_kinds, text_config
 from attnviz_video.models.device import resolve_device, resolve_dtype
 from attnviz_video.models.families import adapter_for
+from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import quiet_transformers, transformers
 from attnviz_video.models.identity import config_hash, processor_hash, template_hash
 from attnviz_video.models.layouts.adapter import LayoutAdapter
@@ -91,7 +92,7 @@ def _load_weights(checkpoint: Checkpoint, dtype: Any) -> Any:
     except AttnVizError:
         raise
     except Exception as error:
-        raise ModelError(f"the weights of {checkpoint.source} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the weights of {checkpoint.source} cannot be loaded: {first_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
@@ -113,9 +114,3 @@ def _on_device(model: nn.Module, device: torch.device, settings: ModelSettings) 
             "use a larger device, --dtype bfloat16 or --device cpu"
         ) from error
     return moved
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of a foreign error, with its kind when it says nothing."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

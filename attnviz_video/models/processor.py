@@ -14,6 +14,7 @@ from typing import Any
 
 from attnviz_video.errors import AttnVizError, ModelError
 from attnviz_video.models.checkpoint import Checkpoint
+from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import HAS_TORCHVISION, transformers
 
 #: Files that may name the processor class, in the order transformers looks.
@@ -47,10 +48,10 @@ def load_processor(checkpoint: Checkpoint, min_pixels: int | None = None, max_pi
     except AttnVizError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the processor of {checkpoint.source} cannot be loaded: {first}") from error
+        raise ModelError(f"the processor of {checkpoint.source} cannot be loaded: {first_line(error)}") from error
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise ModelError(f"the processor of {checkpoint.source} lacks a tokenizer or an image processor")
+    _check_vocabulary(processor.tokenizer, checkpoint)
     if getattr(processor, "chat_template", None) is None:
         processor.chat_template = processor.tokenizer.chat_template
     if min_pixels is not None or max_pixels is not None:
@@ -79,6 +80,16 @@ def limit_pixels(image_processor: Any, min_pixels: int | None, max_pixels: int |
     for name, value in (("min_pixels", low), ("max_pixels", high)):
         if getattr(image_processor, name, None) is not None:
             setattr(image_processor, name, value)
+
+
+def _check_vocabulary(tokenizer: Any, checkpoint: Checkpoint) -> None:
+    """transformers makes an empty tokenizer where its files are missing: the image placeholder must have a name."""
+    token = checkpoint.config.get("image_token_id", checkpoint.config.get("image_token_index"))
+    if isinstance(token, int) and tokenizer.convert_ids_to_tokens(token) is None:
+        raise ModelError(
+            f"the tokenizer of {checkpoint.source} does not know token {token}, the model's image placeholder; "
+            "are tokenizer files missing?"
+        )
 
 
 def _without_torchvision(checkpoint: Checkpoint) -> Any:
@@ -111,7 +122,9 @@ def _accepting_stand_ins(cls: Any) -> Any:
             return super().check_argument_for_proper_class(argument_name, argument)
 
         def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            return {name: value for name, value in super().to_dict(*args, **kwargs).items() if name != "video_processor"}
+            return {
+                name: value for name, value in super().to_dict(*args, **kwargs).items() if name != "video_processor"
+            }
 
     ImageOnly.__name__ = cls.__name__
     ImageOnly.__qualname__ = cls.__qualname__
@@ -123,7 +136,9 @@ def _processor_class(checkpoint: Checkpoint) -> Any:
     auto = transformers.models.auto.processing_auto
     name = _named_class(checkpoint) or auto.PROCESSOR_MAPPING_NAMES.get(checkpoint.model_type)
     if name is None:
-        raise ModelError(f"{checkpoint.source} names no processor class and model_type has none")
+        raise ModelError(
+            f"{checkpoint.source} names no processor class, and its model_type {checkpoint.model_type!r} has none"
+        )
     if isinstance(name, tuple | list):
         name = name[-1]
     found = auto.processor_class_from_name(name)

@@ -14,6 +14,7 @@ from attnviz_video.core.sample import Sample
 from attnviz_video.core.tokens import Token
 from attnviz_video.errors import AttnVizError, DatasetError, ModelError, UsageError
 from attnviz_video.models.decoder import text_config
+from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.layouts.adapter import image_info, prompt_ids
 from attnviz_video.models.load import LoadedModel
 from attnviz_video.models.prompt_roles import prompt_roles
@@ -85,7 +86,7 @@ def render(processor: Any, conversation: list[dict[str, Any]]) -> str:
     try:
         rendered: str = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
     except Exception as error:
-        raise ModelError(f"the model's chat template fails: {error}") from error
+        raise ModelError(f"the model's chat template fails: {first_line(error)}") from error
     return rendered
 
 
@@ -102,7 +103,9 @@ def _process(loaded: LoadedModel, sample: Sample, conversation: list[dict[str, A
     except AttnVizError:
         raise
     except Exception as error:
-        raise ModelError(f"sample {sample.id}: the processor of {loaded.id} refuses this input: {error}") from error
+        raise ModelError(
+            f"sample {sample.id}: the processor of {loaded.id} refuses this input: {first_line(error)}"
+        ) from error
     if any(name.startswith(("pixel_values_videos", "video_")) for name in outputs):
         raise ModelError(f"sample {sample.id}: video inputs are not supported, give single images")
     return {name: value for name, value in outputs.items() if name != "labels"}

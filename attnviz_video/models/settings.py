@@ -17,7 +17,10 @@ class ModelSettings:
 
     model_path: str | None = field(
         default=None,
-        metadata={"help": "folder or hub id of the model (default: the demo model that ships with this program)"},
+        metadata={
+            "help": "folder or hub id of the model (default: the demo model that ships with this program)",
+            "path_or_id": True,
+        },
     )
     revision: str | None = field(default=None, metadata={"help": "hub revision of the model"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps …"})

@@ -36,8 +36,8 @@ def visible(text: str, drawable: Callable[[str], bool]) -> str:
             shown.append(TAB_MARK)
         elif character == "\n":
             shown.append(NEWLINE_MARK)
-        elif number > 0 and ord(character) in _VARIATION_SELECTORS:
-            continue
+        elif ord(character) in _VARIATION_SELECTORS:
+            shown.append("" if number > 0 else code_point(character))
         elif unicodedata.category(character) in _WRITTEN_OUT or not drawable(character):
             shown.append(code_point(character))
         else:

@@ -65,7 +65,7 @@ def _joined(parts: Sequence[Fragment]) -> Iterator[Fragment]:
     joints = [
         ends[number] and ends[number + 1] and not parts[number + 1].spaces for number in range(len(parts) - 1)
     ]
-    for part, before, after in zip(parts, [False, *joints], [*joints, False], strict=True):
+    for part, before, after in zip(parts, [False, *joints][: len(parts)], [*joints, False][: len(parts)], strict=True):
         yield replace(part, joins_before=before, joins_after=after)
 
 

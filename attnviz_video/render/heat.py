@@ -14,8 +14,10 @@ from attnviz_video.colormaps import colormap
 ALPHA_LEAST, ALPHA_MOST = 0.15, 0.60
 #: Opacity of the even wash of older scripts.
 ALPHA_FLAT = 0.45
-#: Opacity of the box behind a token, at level 0 and at level 1: what is looked at stands out, letters stay readable.
+#: Opacity of the box behind a token. It grows from the first to the second with the level where the colour map says
+#: nothing by brightness; a map that does is painted evenly, or a growing opacity would bend its brightness.
 TOKEN_LEAST, TOKEN_MOST = 0.45, 0.85
+_WITHOUT_BRIGHTNESS = frozenset({"red_green"})
 #: Full opacity in the integer blend.
 OPAQUE = 256
 
@@ -50,8 +52,10 @@ def image_heat(name: str, mode: Literal["weight", "flat"]) -> HeatTable:
 
 def token_heat(name: str, style: Literal["box", "text"]) -> HeatTable:
     """The box behind a token, stronger than on images, where a picture has to stay visible; letters are opaque."""
-    least, most = (1.0, 1.0) if style == "text" else (TOKEN_LEAST, TOKEN_MOST)
-    return HeatTable(colormap(name), _alpha_steps(least, most))
+    if style == "text":
+        return HeatTable(colormap(name), _alpha_steps(1.0, 1.0))
+    least = TOKEN_LEAST if name in _WITHOUT_BRIGHTNESS else TOKEN_MOST
+    return HeatTable(colormap(name), _alpha_steps(least, TOKEN_MOST))
 
 
 def _alpha_steps(least: float, most: float) -> Int[np.ndarray, "256"]:

@@ -16,12 +16,14 @@ from attnviz_video.render.frame import FramePainter
 _RIM = 0.22
 #: Steps of 255 within which two cells count as equally heavy: what encoding may move a level by.
 _TIE = 6
+#: Contrast between the white and the black rim of a peak, at least, after encoding; a picture's own edges have less.
+_RIM_CONTRAST = 0.6
 
 
 def levels_from_pixels(
     painter: FramePainter, frame: UInt8[np.ndarray, "height width 3"], image: int
 ) -> Float[np.ndarray, "patches"]:
-    """Level (0 to 1) of each patch of `image` as read from the pixels; NaN for patches that are not painted.
+    """Level (0 to 1) of each patch of `image` as read from the pixels; NaN for patches that show no overlay.
 
     For every patch the step of the colour table is taken whose colour, laid over the clean image with its
     opacity, comes closest to what the frame shows.
@@ -39,7 +41,8 @@ def levels_from_pixels(
     expected = np.stack([heat.over(clean, step) for step in range(256)], axis=1)
     errors = np.square(expected - shown[:, None]).sum(axis=-1)
     steps = np.nan_to_num(errors, nan=np.inf).argmin(axis=1)
-    return np.where(np.isnan(shown[:, 0]), np.nan, steps / 255.0)
+    bare = np.square(clean - shown).sum(axis=-1) <= np.nan_to_num(errors, nan=np.inf).min(axis=1)
+    return np.where(np.isnan(shown[:, 0]) | bare, np.nan, steps / 255.0)
 
 
 def peak_from_pixels(painter: FramePainter, frame: UInt8[np.ndarray, "height width 3"], image: int) -> int:
@@ -48,12 +51,13 @@ def peak_from_pixels(painter: FramePainter, frame: UInt8[np.ndarray, "height wid
     Where several patches have the top colour, the outlined one of them is meant.
     """
     levels = levels_from_pixels(painter, frame, image)
-    best = float(np.nanmax(levels)) if np.isfinite(levels).any() else 0.0
-    cells = painter.patch_cells(image)
-    candidates = np.flatnonzero(levels >= best - _TIE / 255.0)
-    rims = np.array([_rim_contrast(frame, cell) for cell in cells[candidates].tolist()])
-    if best <= _TIE / 255.0 and (rims.size == 0 or rims.max() < 0.25):
+    if not np.isfinite(levels).any():
         return -1
+    best = float(np.nanmax(levels))
+    candidates = np.flatnonzero(levels >= best - _TIE / 255.0)
+    rims = np.array([_rim_contrast(frame, cell) for cell in painter.patch_cells(image)[candidates].tolist()])
+    if rims.max() < _RIM_CONTRAST:
+        return -1 if best <= _TIE / 255.0 else int(np.nanargmax(levels))
     return int(candidates[rims.argmax()])
 
 
@@ -74,6 +78,7 @@ def _rim_contrast(frame: UInt8[np.ndarray, "height width 3"], cell: PixelBox | l
         xs, ys = np.arange(x0, x1 + 1), np.arange(y0, y1 + 1)
         rows = np.concatenate([np.full(xs.size, y0), np.full(xs.size, y1), ys, ys]).clip(0, height - 1)
         columns = np.concatenate([xs, xs, np.full(ys.size, x0), np.full(ys.size, x1)]).clip(0, width - 1)
-        return frame[rows, columns].astype(np.int64).ravel()
+        pixels: Int[np.ndarray, "pixels"] = frame[rows, columns].astype(np.int64).ravel()
+        return pixels
 
     return float(ring(0).mean() - ring(1).mean()) / 255.0

@@ -1,0 +1,1 @@
+"""How the demo model is built and trained: tokenizer, architecture, forward pass, batches, stages, depth growth."""

@@ -1,0 +1,94 @@
+"""The shipped checkpoints and demo data: format, size, and that the model answers and points on held-out scenes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_questions import PAIR_KINDS, SINGLE_KINDS
+from demo_scenes import IMAGE_SIZE
+from demo_training.pointing import WORD_KINDS
+from evaluate_demo_model import Evaluator, hit_rates, make_cases
+from make_demo_data import write_demo_data
+from PIL import Image
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+FINAL, EARLY = SAMPLES / "demo_model", SAMPLES / "demo_model_early"
+
+
+@pytest.mark.parametrize("folder", [FINAL, EARLY], ids=["final", "early"])
+def test_checkpoint_is_complete_small_and_standard(folder: Path) -> None:
+    assert (folder / "model.safetensors").stat().st_size <= 8_000_000
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+        "video_preprocessor_config.json",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "merges.txt",
+    ):
+        assert (folder / name).is_file(), name
+    config = AutoConfig.from_pretrained(folder)
+    assert config.model_type == "qwen2_vl"
+    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert len(raw["rope_scaling"]["mrope_section"]) == 3
+    assert sum(raw["rope_scaling"]["mrope_section"]) * 2 * raw["num_attention_heads"] == raw["hidden_size"]
+
+
+def test_depths() -> None:
+    final = AutoConfig.from_pretrained(FINAL).get_text_config().num_hidden_layers
+    early = AutoConfig.from_pretrained(EARLY).get_text_config().num_hidden_layers
+    assert final >= 21 > early
+
+
+@pytest.mark.parametrize("folder", [FINAL, EARLY], ids=["final", "early"])
+def test_every_weight_of_the_file_is_used(folder: Path) -> None:
+    _, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert not report["mismatched_keys"]
+
+
+def test_demo_data_is_what_the_script_writes(tmp_path: Path) -> None:
+    singles, pairs = write_demo_data(tmp_path)
+    assert singles >= 24
+    assert pairs >= 8
+    for name in ("demo.json", "demo_pairs.json"):
+        shipped = json.loads((SAMPLES / name).read_text(encoding="utf-8"))
+        assert shipped == json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        for item in shipped:
+            names = [item["image"]] if isinstance(item["image"], str) else item["image"]
+            for image in names:
+                ours, again = (np.asarray(Image.open(root / "images" / image)) for root in (SAMPLES, tmp_path))
+                assert ours.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
+                assert np.abs(ours.astype(int) - again).max() <= 2, "numpy and Pillow may round differently elsewhere"
+
+
+def test_boxes_of_the_demo_data_lie_in_their_images() -> None:
+    for name in ("demo.json", "demo_pairs.json"):
+        for item in json.loads((SAMPLES / name).read_text(encoding="utf-8")):
+            images = 1 if isinstance(item["image"], str) else len(item["image"])
+            assert item["boxes"] or item["answer"] == "0"
+            for row in item["boxes"]:
+                x0, y0, x1, y1 = row["box"]
+                assert 0 <= x0 < x1 <= IMAGE_SIZE
+                assert 0 <= y0 < y1 <= IMAGE_SIZE
+                assert 0 <= row["image"] < images
+
+
+@pytest.mark.slow
+def test_the_model_answers_and_points_on_held_out_scenes() -> None:
+    evaluator = Evaluator(FINAL)
+    single = evaluator.run_all(make_cases("test", SINGLE_KINDS, 8, first_seed=500_000))
+    assert np.mean([r.right for r in single]) >= 0.8
+    rates = hit_rates(single)
+    for kind, least in zip(WORD_KINDS, (0.75, 0.7, 0.8), strict=True):
+        assert max(rates[kind]) >= least, kind
+    pairs = evaluator.run_all(make_cases("test", PAIR_KINDS, 8, first_seed=500_000), pointing=False)
+    assert np.mean([r.right for r in pairs]) >= 0.6

@@ -1,0 +1,103 @@
+"""FAULTS 1, 2, 3, 5: dataset files that are cut off, oddly encoded or not quite JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from attnviz_video.errors import DatasetError
+from attnviz_video.sources.json_items import read_items
+
+ITEM = {"id": "a", "image": "a.png", "problem": "What?", "answer": "1"}
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "data.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_an_array_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
+    text = json.dumps([ITEM, ITEM])
+    assert read_items(written(tmp_path, text)) == [ITEM, ITEM]
+    assert read_items(written(tmp_path, b"\xef\xbb\xbf" + text.encode())) == [ITEM, ITEM]
+
+
+def test_json_lines_with_blank_lines_and_line_separators_inside_strings(tmp_path: Path) -> None:
+    odd = {**ITEM, "problem": "one\u2028two"}
+    lines = "\n\n".join(json.dumps(item, ensure_ascii=False) for item in (ITEM, odd, ITEM)) + "\n"
+    assert read_items(written(tmp_path, lines)) == [ITEM, odd, ITEM]
+    assert read_items(written(tmp_path, json.dumps(ITEM))) == [ITEM]
+
+
+@pytest.mark.parametrize("content", ["", " \n", "[]", b"\xef\xbb\xbf"])
+def test_an_empty_file_has_no_items(tmp_path: Path, content: str | bytes) -> None:
+    assert read_items(written(tmp_path, content)) == []
+
+
+def test_a_cut_off_file_names_file_line_and_column(tmp_path: Path) -> None:
+    whole = json.dumps([ITEM, ITEM], indent=1)
+    with pytest.raises(
+        DatasetError, match=r"data\.json, line 5, column 14: not valid JSON \(.*\); the file may be cut"
+    ):
+        read_items(written(tmp_path, whole[: whole.index("What?")]))
+
+
+def test_every_cut_is_a_dataset_error(tmp_path: Path) -> None:
+    whole = json.dumps([ITEM, {**ITEM, "n": 1.5}])
+    for stop in range(1, len(whole) - 1):
+        with pytest.raises(DatasetError, match="not valid JSON"):
+            read_items(written(tmp_path, whole[:stop]))
+
+
+def test_a_faulty_line_of_json_lines_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"line 3, column 9: not valid JSON"):
+        read_items(written(tmp_path, '{"a": 1}\n{"a": 2}\n{"a": 3,\n'))
+
+
+def test_nesting_without_end(tmp_path: Path) -> None:
+    deep = '[{"problem": ' + "[" * 200_000 + "]" * 200_000 + "}]"
+    with pytest.raises(DatasetError, match="nested too deeply; expected a list of flat objects"):
+        read_items(written(tmp_path, deep))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("1" * 5000, r"4300 digits.*; expected a list of objects in strict JSON"),
+        ("NaN", "NaN is not a JSON number; expected"),
+        ("-Infinity", "-Infinity is not a JSON number; expected"),
+        ('1, "id": 2', "the key 'id' occurs twice in one object; expected"),
+    ],
+)
+def test_what_json_does_not_allow(tmp_path: Path, value: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_items(written(tmp_path, f'[{{"id": {value}}}]'))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [("[1]", "a number"), ("[[]]", "a list"), ('["x"]', "a string"), ("[null]", "null"), ("true", "true or false")],
+)
+def test_items_must_be_objects(tmp_path: Path, content: str, kind: str) -> None:
+    wanted = f"item 0: expected an object with the keys id, image, problem, answer, got {kind}$"
+    with pytest.raises(DatasetError, match=wanted):
+        read_items(written(tmp_path, content))
+
+
+def test_lone_surrogates_are_replaced_visibly(tmp_path: Path) -> None:
+    content = r'[{"problem": "cut \ud83d here", "whole": "\ud83d\ude00", "list": ["\udc00", {"\ud83d": 1}]}]'
+    item = read_items(written(tmp_path, content))[0]
+    assert item == {"problem": "cut \ufffd here", "whole": "😀", "list": ["\ufffd", {"\ufffd": 1}]}
+    json.dumps(item, ensure_ascii=False).encode("utf-8")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"cannot read .*absent\.json: No such file.*; check --benchmark_json"):
+        read_items(tmp_path / "absent.json")
+    with pytest.raises(DatasetError, match="cannot read .*: Is a directory; check --benchmark_json"):
+        read_items(tmp_path)
+    with pytest.raises(DatasetError, match=r"data\.json: not UTF-8 text \(byte 3\); save the file as UTF-8"):
+        read_items(written(tmp_path, b'["\xc3\xa9'[:2] + b"a\xff"))
