@@ -15,7 +15,7 @@ from attnviz_video.config import RenderConfig, RunConfig
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.step import Step
 from attnviz_video.core.trace import StartPoint, TraceData, TraceHeader
-from attnviz_video.errors import UsageError
+from attnviz_video.errors import StartPhraseError, UsageError
 from attnviz_video.files import megabytes
 from attnviz_video.progress import Progress
 
@@ -104,15 +104,18 @@ def record_sample(
             writer.add(step)
             advance(1)
 
-        generated = generate(
-            loaded,
-            prepared,
-            plan,
-            config.capture,
-            on_step=on_step,
-            on_prompt_rows=writer.add_prompt_rows if plan.query_rows == "all" else None,
-            should_stop=should_stop,
-        )
+        try:
+            generated = generate(
+                loaded,
+                prepared,
+                plan,
+                config.capture,
+                on_step=on_step,
+                on_prompt_rows=writer.add_prompt_rows if plan.query_rows == "all" else None,
+                should_stop=should_stop,
+            )
+        except StartPhraseError as error:
+            raise StartPhraseError(f"{error}; the text is kept in {writer.workplace}") from error
         answer = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
         if generated.stopped_by == "interrupted":
             writer.fail("stopped by the user", answer)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 #: Call it with a number of finished parts.
 Advance = Callable[[int], None]
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Where notices and bars go. Standard output is never used: it carries results only."""
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnviz_video.config import RunConfig
-from attnviz_video.errors import UsageError
 from attnviz_video.shipped import shipped
 
 
@@ -16,21 +15,10 @@ def demo_config() -> Path:
 
 
 def with_demo(config: RunConfig) -> tuple[RunConfig, tuple[str, ...]]:
-    """`config` with the demo's model and data where none was named, and a notice for each.
-
-    Raises:
-        UsageError: a question without an image, or the reverse; or both a dataset and images.
-    """
+    """`config` with the demo's model and data where none was named, and a notice for each."""
     notices = []
     source, model = config.source, config.model
-    if source.image and source.benchmark_json is not None:
-        raise UsageError(
-            "--image and --benchmark_json exclude each other: ask about these images, or about a dataset item"
-        )
-    if (source.question is None) != (not source.image):
-        missing, given = ("--question", "--image") if source.image else ("--image", "--question")
-        raise UsageError(f'{given} needs {missing}: --image a.png --question "What is in the image?"')
-    if not source.image and source.benchmark_json is None:
+    if source.benchmark_json is None and not source.image and source.question is None:
         source = replace(source, benchmark_json=shipped("samples/demo.json"), image_dir=shipped("samples/images"))
         notices.append("no --benchmark_json and no --image: asking about the demo data that ships with this program")
     if model.model_path is None:

@@ -9,7 +9,6 @@ from jaxtyping import UInt8
 
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.core.step import StepInfo
-from attnviz_video.core.trace import TraceData
 from attnviz_video.render.brush import fill, mark_sink, write
 from attnviz_video.render.escape import SPACE_MARK, special_tag
 from attnviz_video.render.numbers import percent
@@ -34,6 +33,7 @@ class Footer:
         self._face = faces.small
         self._title_face = faces.title
         self._status_end = plan.status[2]
+        self._infos = {info.index: info for info in scores.trace.steps}
 
     def paint_background(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
         """Title, keys and footer, which are the same on every frame."""
@@ -62,7 +62,7 @@ class Footer:
         done = (right - left) * (number + 1) // self._scores.n_frames
         fill(frame, (left, top, left + done, bottom), theme.color("accent"))
         x, y, end = self._plan.status[0], self._plan.status[1], self._status_end
-        info = step_info(self._scores.trace, self._scores.steps[number])
+        info = self._infos[self._scores.steps[number]]
         parts = [(f"step {number + 1}/{self._scores.n_frames}", "ink")]
         if not has_row:
             parts.append(("no row: nothing was written after this token", "notice"))
@@ -121,11 +121,6 @@ def short_model_id(model: str, room: int, face: Typeface) -> str:
     short = face.fit(model, room, keep="end")
     folder = short.find("/")
     return "…" + short[folder:] if short != model and 0 < folder < len(short) - 1 else short
-
-
-def step_info(trace: TraceData, step: int) -> StepInfo:
-    """The light part of answer token `step`."""
-    return next(info for info in trace.steps if info.index == step)
 
 
 def footer_words(scores: Scores) -> str:

@@ -167,7 +167,7 @@ class TextPanel:
         self, frame: UInt8[np.ndarray, "height width 3"], raster: PageRaster, shown: int, look: _Look
     ) -> None:
         """Letters and round corners, all at once by table."""
-        faint = np.array([piece.faint for piece in self.layout.pieces[raster.first_piece :][:shown]])
+        faint = raster.faint[:shown]
         fills, inks = look.fills.astype(np.float32), look.inks.astype(np.float32)
         inks = np.where((faint & ~look.current)[:, None], fills + (inks - fills) * _FAINT, inks)
         around = np.array(self._theme.color("panel.background"), dtype=np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.render.text_layout import TextLayout
@@ -25,12 +25,12 @@ KEYS = 2 * COVERAGES
 class PageRaster:
     """The pieces of one page in frame pixels."""
 
-    #: Number of the first piece of this page in the layout.
-    first_piece: int
     #: Box of each piece (left, top, right, bottom), without its bar.
     boxes: Int[np.ndarray, "pieces 4"]
     #: Unit of each piece.
     units: Int[np.ndarray, "pieces"]
+    #: Pieces written in softer ink.
+    faint: Bool[np.ndarray, "pieces"]
     #: Pixels (row · frame width + column), ordered by piece.
     pixels: Int[np.ndarray, "pixels"]
     #: piece · KEYS + (0 for letters, COVERAGES for corners) + coverage.
@@ -59,9 +59,9 @@ def rasterise(layout: TextLayout, page: int, area: PixelBox, frame_width: int, r
         sizes.append(rows.size)
     empty = np.zeros(0, dtype=np.int64)
     return PageRaster(
-        first_piece=int(first),
         boxes=boxes,
         units=np.array([piece.unit for piece in pieces], dtype=np.int64),
+        faint=np.array([piece.faint for piece in pieces], dtype=bool),
         pixels=np.concatenate([*pixels, empty]),
         keys=np.concatenate([*keys, empty]),
         ends=np.cumsum(np.array(sizes, dtype=np.int64)),

@@ -7,6 +7,7 @@ on every machine, which the optional shaping library does not.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from attnviz_video.render.escape import code_point, script_of, visible
 from attnviz_video.theme import Theme
 
 _FOLDER = Path(__file__).parent / "fonts"
+#: Drawn texts that are kept: most words of a frame are on the next one too.
+_TEXTS_KEPT = 256
 _REGULAR = ("DejaVuSans.ttf", "DroidSansFallback.ttf")
 _BOLD = ("DejaVuSans-Bold.ttf", "DejaVuSans.ttf", "DroidSansFallback.ttf")
 
@@ -35,6 +38,8 @@ class Typeface:
         #: First character of each script that no font has.
         self.missing: dict[str, str] = {}
         self._widths: dict[str, int] = {}
+        self._font_numbers: dict[str, int | None] = {}
+        self._drawn: OrderedDict[str, UInt8[np.ndarray, "height width"]] = OrderedDict()
 
     @property
     def height(self) -> int:
@@ -53,6 +58,15 @@ class Typeface:
 
     def coverage(self, text: str) -> UInt8[np.ndarray, "height width"]:
         """How much of each pixel the letters of `text` cover, 0 to 255; `height` rows, the baseline at `ascent`."""
+        if text in self._drawn:
+            self._drawn.move_to_end(text)
+            return self._drawn[text]
+        self._drawn[text] = drawn = self._draw(text)
+        if len(self._drawn) > _TEXTS_KEPT:
+            self._drawn.popitem(last=False)
+        return drawn
+
+    def _draw(self, text: str) -> UInt8[np.ndarray, "height width"]:
         canvas = Image.new("L", (max(1, self.width(text)), self.height))
         draw = ImageDraw.Draw(canvas)
         x = 0.0
@@ -85,8 +99,11 @@ class Typeface:
         return False
 
     def _font_of(self, character: str) -> int | None:
-        code = ord(character)
-        return next((number for number, points in enumerate(self._covered) if code in points), None)
+        if character not in self._font_numbers:
+            code = ord(character)
+            covering = (number for number, points in enumerate(self._covered) if code in points)
+            self._font_numbers[character] = next(covering, None)
+        return self._font_numbers[character]
 
     def _runs(self, text: str) -> list[tuple[int, str]]:
         """Stretches of `text` that one font draws: (number of the font, characters)."""

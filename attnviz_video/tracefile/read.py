@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attnviz_video.core.step import StepInfo
 from attnviz_video.core.tokens import Token
-from attnviz_video.core.trace import TraceData, TraceStatus
+from attnviz_video.core.trace import TraceData, TraceHeader, TraceStatus
 from attnviz_video.errors import TraceError
 from attnviz_video.tracefile.checked import check_crc, check_files, read_checked
 from attnviz_video.tracefile.disk_rows import DiskRows
@@ -71,6 +71,18 @@ def incomplete_notice(trace: TraceData) -> str | None:
         return None
     how = "its recording failed" if trace.status == "failed" else "its recording was killed or still runs"
     return f"the trace is incomplete, {len(trace.steps)} steps ({how})"
+
+
+def replaced_notice(folder: Path, header: TraceHeader) -> str | None:
+    """One line for the user where recording into `folder` will replace the trace of another sample or model."""
+    try:
+        former = load_manifest(folder).header
+    except TraceError:
+        return None
+    was, now = (former.sample.id, former.model.id), (header.sample.id, header.model.id)
+    if was == now:
+        return None
+    return f"{folder} holds sample {was[0]} of {was[1]}; it is replaced by sample {now[0]} of {now[1]}"
 
 
 def verify_trace(folder: Path) -> TraceSummary:

@@ -49,6 +49,21 @@ SINGLE_MIX = {
     "relation": 0.24,
 }
 PAIR_MIX = {"moved": 0.5, "recolored": 0.25, "removed": 0.25}
+# Colours, shapes and raster order are learned first. From step FOCUS_STEP on, most questions ask for what is learned
+# last: finding a place by shape, or by colour and shape together.
+FOCUS_STEP = 750
+FOCUS_SINGLE_MIX = {
+    "count_color": 0.2,
+    "count_shape": 0.45,
+    "total": 0.1,
+    "describe": 0.25,
+    "what_at": 0.06,
+    "where": 0.3,
+    "color_of": 0.28,
+    "shape_of": 0.1,
+    "relation": 0.26,
+}
+FOCUS_PAIR_MIX = {"moved": 0.7, "recolored": 0.15, "removed": 0.15}
 CHINESE_SHARE = 0.12
 DEFAULT_INSTRUCTION_SHARE = 0.7
 OBJECT_WORD_WEIGHT = 2.0
@@ -126,6 +141,7 @@ class BatchMaker:
     def singles(self, step: int, scenes: int, long: int = 2, short: int = 3) -> Batch:
         """``scenes`` one-image scenes with ``long`` and ``short`` questions each."""
         images, cells, rows = [], [], []
+        mix = FOCUS_SINGLE_MIX if step >= FOCUS_STEP else SINGLE_MIX
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=4)
@@ -133,8 +149,8 @@ class BatchMaker:
             images.append(render_scene(scene))
             cells.append(stack_labels(cell_labels(scene)))
             for number, length, wanted in ((long, LONG, True), (short, SHORT, False)):
-                kinds = [kind for kind in SINGLE_MIX if (kind in LONG_KINDS) == wanted]
-                shares = np.array([SINGLE_MIX[kind] for kind in kinds])
+                kinds = [kind for kind in mix if (kind in LONG_KINDS) == wanted]
+                shares = np.array([mix[kind] for kind in kinds])
                 for kind in rng.choice(kinds, number, replace=False, p=shares / shares.sum()):
                     question = ask_single(scene, str(kind), rng, self.language(rng, str(kind)))
                     rows.append((length, self.row(rng, question, length) if question else self.blank(length)))
@@ -143,10 +159,11 @@ class BatchMaker:
     def pairs(self, step: int, scenes: int) -> Batch:
         """``scenes`` two-image scenes with one long question each, and for moves also a short one."""
         images, cells, rows = [], [], []
+        mix = FOCUS_PAIR_MIX if step >= FOCUS_STEP else PAIR_MIX
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=5)
-            change = str(rng.choice(list(PAIR_MIX), p=list(PAIR_MIX.values())))
+            change = str(rng.choice(list(mix), p=list(mix.values())))
             pair = sample_pair(self.split, seed, change)
             for scene in (pair.before, pair.after):
                 images.append(render_scene(scene))

@@ -163,6 +163,13 @@ def test_interrupted_after_a_step() -> None:
     assert (len(result.token_ids), result.stopped_by) == (3, "interrupted")
 
 
+def test_an_end_token_counts_more_than_an_interruption() -> None:
+    model, prepared = in_memory.model(), in_memory.prepared()
+    model.generation_config.eos_token_id = record(model, prepared)[0].token_ids[0]
+    result, _ = record(model, prepared, should_stop=lambda: True)
+    assert (len(result.token_ids), result.stopped_by) == (1, "eos")
+
+
 def test_a_late_stop_adds_no_step() -> None:
     """Some devices run one more step after a stop; it is not part of the answer."""
     model, prepared = in_memory.model(), in_memory.prepared()

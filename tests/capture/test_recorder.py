@@ -122,6 +122,15 @@ def test_switched_off_costs_nothing() -> None:
         assert not running._rows
 
 
+def test_rows_of_a_step_are_never_handed_over_again() -> None:
+    model, prepared = in_memory.model(), in_memory.prepared()
+    with recorder(model, prepared) as running:
+        model(**prepared.inputs)
+        running.take(0)
+        with pytest.raises(ModelError, match="the attention of layer 0, 1, 2 did not go through"):
+            running.take(0)
+
+
 def test_only_one_recording_at_a_time() -> None:
     model, prepared = in_memory.model(), in_memory.prepared()
     with (

@@ -42,7 +42,7 @@ def byte_fallback() -> Any:
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     trained.train_from_iterator(["the red circle is at the top left", "红色的圆在左上角"] * 20, trainer)
     # Trained with the byte tokens as special ones, which would make them literal text: built again without them.
-    vocabulary = {name: number for name, number in trained.get_vocab().items()}
+    vocabulary = dict(trained.get_vocab())
     merges = [tuple(merge) for merge in json.loads(trained.to_str())["model"]["merges"]]
     built = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     built.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])

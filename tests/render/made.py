@@ -87,10 +87,13 @@ class _EvenRows:
         raise KeyError(layer)
 
 
-def long_scores(folder: Path, pieces: Sequence[str]) -> Scores:
-    """Scores of an answer of thousands of tokens, each with even weights."""
+def long_scores(folder: Path, pieces: Sequence[str], every: int = 1) -> Scores:
+    """Scores of an answer of thousands of tokens with even weights; one token in `every`, and the last, has a frame."""
     trace = make_trace(folder, Made(answer=(" x",)))
-    steps = tuple(replace(trace.steps[0], index=index, scalars=None) for index in range(len(pieces)))
+    steps = tuple(
+        replace(trace.steps[0], index=index, scalars=None, recorded=index % every == 0 or index == len(pieces) - 1)
+        for index in range(len(pieces))
+    )
     tokens = planted_tokens(trace.layout, pieces)
     trace = replace(trace, tokens=tokens, steps=steps, rows=_EvenRows(trace.n_prompt))
     return score(trace, 0, AnalysisSettings(scale="per_frame"))

@@ -47,7 +47,7 @@ def forge(folder: Path, name: str, data: bytes) -> None:
     save_manifest(folder, replace(manifest, shards=shards, prompt_rows=parts))
 
 
-@pytest.mark.parametrize("flips", [12, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("flips", [12, pytest.param(120, marks=pytest.mark.slow)])
 def test_every_flipped_bit_is_found(folder: Path, flips: int) -> None:
     rng = random.Random(0)
     for file in sorted(folder.iterdir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from attnviz_video.errors import UsageError
 from attnviz_video.tracefile import lock as lock_module
 from attnviz_video.tracefile.lock import FolderLock
 from attnviz_video.tracefile.place import lock_of, partial_of, previous_of
-from attnviz_video.tracefile.read import open_trace
+from attnviz_video.tracefile.read import open_trace, replaced_notice
 from tests.tracefile.made import made
 from tests.tracefile.test_killed import in_child
 
@@ -38,6 +39,16 @@ def test_a_longer_former_trace_leaves_no_file_behind(tmp_path: Path) -> None:
     folder = made(40, query_rows="all").write(tmp_path / "trace")
     NEW.write(folder)
     assert not (folder / "attn-00001.safetensors").exists()
+
+
+def test_replacing_another_sample_or_model_is_said(tmp_path: Path) -> None:
+    header = NEW.header
+    other = replace(header, sample=replace(header.sample, id="item-8"), model=replace(header.model, id="my/model"))
+    assert replaced_notice(tmp_path / "trace", header) is None
+    folder = OLD.write(tmp_path / "trace")
+    assert replaced_notice(folder, header) is None
+    sentence = "holds sample item-7 of some/model; it is replaced by sample item-8 of my/model"
+    assert (replaced_notice(folder, other) or "").endswith(sentence)
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
