@@ -37,6 +37,7 @@ class Typeface:
         self.ascent, self.descent = self._fonts[0].getmetrics()
         #: First character of each script that no font has.
         self.missing: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._widths: dict[str, int] = {}
         self._font_numbers: dict[str, int | None] = {}
         self._drawn: OrderedDict[str, UInt8[np.ndarray, "height width"]] = OrderedDict()
@@ -48,7 +49,9 @@ class Typeface:
 
     def visible(self, text: str) -> str:
         """`text` as it will be drawn: what no font has is written out, and noted in `missing`."""
-        return visible(text, self._drawable)
+        if text not in self._shown:
+            self._shown[text] = visible(text, self._drawable)
+        return self._shown[text]
 
     def width(self, text: str) -> int:
         """Width of `text` in pixels; it must have passed through `visible`."""

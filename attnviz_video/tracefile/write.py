@@ -99,7 +99,8 @@ class TraceWriter:
 
         Raises:
             TraceError: it is not the next step, or not of the announced layers, heads and keys.
-            DiskFullError, EnvironmentFault: the shard cannot be written; what was finished before stays readable.
+            DiskFullError, EnvironmentFault: the shard cannot be written; what was finished before stays readable, and
+                what was added is tried again with the next step.
         """
         self._check_open()
         if step.info.index != self.n_steps:

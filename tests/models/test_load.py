@@ -192,11 +192,11 @@ def test_fault18_missing_image_processor(copy: Path) -> None:
 
 
 def test_fault18_missing_tokenizer(copy: Path) -> None:
+    """transformers 5 makes an empty tokenizer, 4.57 fails."""
     for name in ("tokenizer.json", "vocab.json", "merges.txt"):
         (copy / name).unlink()
-    with pytest.raises(
-        ModelError, match=r"does not know token \d+, the model's image placeholder; are tokenizer files "
-    ):
+    empty = r"does not know token \d+, the model's image placeholder; are tokenizer files missing\?"
+    with pytest.raises(ModelError, match=f"{empty}|the processor of .*model cannot be loaded"):
         _load(copy)
 
 

@@ -108,7 +108,7 @@ def test_the_bar_grows_with_the_level(tmp_path: Path) -> None:
 
 
 def test_t18_the_current_token_is_on_every_frame_of_4096(tmp_path: Path) -> None:
-    scores = long_scores(tmp_path, [f" word{k % 97}" for k in range(4096)], every=53)
+    scores = long_scores(tmp_path, [f" word{k % 97}" for k in range(4096)], every=199)
     painter = FramePainter(scores, SETTINGS)
     blue = np.array(LOOK.color("token.current"))
     for number, step in enumerate(scores.steps):

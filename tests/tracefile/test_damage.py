@@ -18,7 +18,7 @@ from attnviz_video.errors import TraceError
 from attnviz_video.files import crc32
 from attnviz_video.tracefile import format as fmt
 from attnviz_video.tracefile.disk_rows import DiskRows
-from attnviz_video.tracefile.manifest import crc_text, load_manifest, save_manifest
+from attnviz_video.tracefile.manifest import crc_text, decode_manifest, load_manifest, save_manifest
 from attnviz_video.tracefile.read import open_trace, verify_trace
 from tests.tracefile.made import made
 
@@ -60,6 +60,14 @@ def test_every_flipped_bit_is_found(folder: Path, flips: int) -> None:
                 verify_trace(folder)
         file.write_bytes(data)
     verify_trace(folder)
+
+
+def test_every_flipped_bit_of_the_manifest_is_found(folder: Path) -> None:
+    data = (folder / "manifest.json").read_bytes()
+    for place in range(len(data)):
+        changed = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
+        with pytest.raises(TraceError):
+            decode_manifest(changed, "manifest.json")
 
 
 def test_every_cut_and_every_addition_is_found(folder: Path) -> None:
@@ -187,8 +195,6 @@ def test_a_manifest_that_contradicts_itself_is_refused(folder: Path, change: Cha
 
 
 def test_unknown_and_missing_keys_are_named(folder: Path) -> None:
-    from attnviz_video.tracefile.manifest import decode_manifest
-
     body = (folder / "manifest.json").read_bytes().split(b",\n", 1)[1].replace(b'"reason"', b'"raison"')
     data = b'{"crc32": "%s",\n' % crc_text(crc32(body)).encode() + body
     with pytest.raises(

@@ -49,6 +49,28 @@ def test_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space_re
     assert assert_beginning_of(NEW, folder) == 20
 
 
+@pytest.mark.parametrize("failing", range(4))
+def test_a_caller_may_make_room_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """Each of the four files of a shard in turn; what half an attempt left in a growing file is written over."""
+    calls = iter(range(10_000))
+
+    def fsync(handle: int) -> None:
+        if next(calls) == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    recording = made(20)
+    with recording.writer(tmp_path / "trace") as writer:
+        monkeypatch.setattr(os, "fsync", fsync)
+        for step in recording.steps[:15]:
+            writer.add(step)
+        with pytest.raises(DiskFullError, match=SENTENCE):
+            writer.add(recording.steps[15])
+        for step in recording.steps[16:]:
+            writer.add(step)
+        writer.complete(recording.answer, recording.header)
+    assert assert_beginning_of(recording, tmp_path / "trace") == 20
+
+
 def test_sentence_names_need_and_free_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
