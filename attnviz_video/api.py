@@ -1,10 +1,10 @@
 """What users call from code and notebooks.
 
-    from attnviz_video import record, open_trace, render_video
+from attnviz_video import record, open_trace, render_video
 
-    trace = record("checkpoints/my_model", images=["a.png"], question="How many circles are there?", layer_idx=20)
-    trace.weights(step=3, layer=20)          # one number per position of the prompt and the answer so far
-    render_video(trace, layer_idx=20, colormap="cividis")
+trace = record("checkpoints/my_model", images=["a.png"], question="How many circles are there?", layer_idx=20)
+trace.weights(step=3, layer=20)          # one number per position of the prompt and the answer so far
+render_video(trace, layer_idx=20, colormap="cividis")
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attnviz_video.core.sample import Sample
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import UsageError
 from attnviz_video.pipeline import Recording, record_sample, render_trace
-from attnviz_video.progress import Progress, Silent, StandardError
+from attnviz_video.progress import Progress, StandardError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,7 +69,9 @@ class Trace:
 
         return reduce_heads(self.data, step, layer, parse_head(str(head)))
 
-    def image_weights(self, step: int, layer: int, image: int = 0, head: str | int = "mean") -> list[Float[np.ndarray, "rows columns"]]:
+    def image_weights(
+        self, step: int, layer: int, image: int = 0, head: str | int = "mean"
+    ) -> list[Float[np.ndarray, "rows columns"]]:
         """The same weights on the patches of one image: an array [rows, columns] for each of its grids."""
         row = self.weights(step, layer, head)[self.data.layout.patch_positions(image)]
         return [

@@ -119,7 +119,7 @@ def run(arguments: list[str]) -> int:
         loaded_sample = load_sample(config.source)
         say(progress, loaded_sample.notices)
         pictures = pictures_from((), loaded_sample.sample)
-        check_before_loading(config)
+        check_before_loading(loaded_sample.sample, config)
         progress.notice(f"loading {config.model.model_path}")
         loaded = load_model(config.model)
         with stop.finish_step():

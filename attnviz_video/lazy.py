@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 
 
-def lazy_attributes(package: str, home_of: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+def lazy_attributes(
+    package: str, home_of: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """The module-level `__getattr__` and `__dir__` of a package whose public names live in other modules.
 
     `home_of` maps each public name to the module that defines it; a name equal to the last part

@@ -41,7 +41,7 @@ class Recording:
     interrupted: bool = False
 
 
-def check_before_loading(config: RunConfig) -> None:
+def check_before_loading(sample: Sample, config: RunConfig) -> None:
     """Refuse what can be refused before weights are read: layers, heads, names of outputs.
 
     Raises:
@@ -49,10 +49,13 @@ def check_before_loading(config: RunConfig) -> None:
         ModelError: the checkpoint cannot be read, or is of a kind that cannot be loaded.
     """
     from attnviz_video.capture.plan import plan_recording
-    from attnviz_video.export.names import video_path
+    from attnviz_video.export.names import trace_path, video_path
     from attnviz_video.models.checkpoint import find_checkpoint
     from attnviz_video.models.identity import expected_identity
+    from attnviz_video.tracefile.place import refuse_foreign
 
+    if not config.export.overwrite:
+        refuse_foreign(trace_path(config.export, sample))
     identity = expected_identity(find_checkpoint(config.model))
     if identity is None:
         return
@@ -83,14 +86,16 @@ def record_sample(
     from attnviz_video.models.prompt import prepare
     from attnviz_video.models.token_text import TokenText, answer_tokens
     from attnviz_video.sources.images import png_bytes
+    from attnviz_video.tracefile.read import replaced_notice
     from attnviz_video.tracefile.write import TraceWriter
 
     plan, notices = plan_recording(config.capture, loaded.identity())
     prepared = prepare(loaded, sample, images, config.model.prompt_template)
-    for notice in (*notices, forecast_sentence(plan, prepared, loaded, config)):
-        progress.notice(notice)
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
+    for notice in (*notices, replaced_notice(folder, header), forecast_sentence(plan, prepared, loaded, config)):
+        if notice:
+            progress.notice(notice)
     pictures = [png_bytes(image) for image in images]
     with ExitStack() as stack:
         writer = stack.enter_context(

@@ -50,4 +50,8 @@ class StandardError:
         from tqdm import tqdm
 
         with tqdm(desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
-            yield lambda parts: bar.update(parts) and None
+
+            def advance(parts: int) -> None:
+                bar.update(parts)
+
+            yield advance

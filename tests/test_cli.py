@@ -30,7 +30,7 @@ def dataset(tmp_path: Path) -> Path:
     """A dataset of two items over one image of 120 × 60 pixels."""
     Image.new("RGB", (120, 60), (200, 30, 30)).save(tmp_path / "a.png")
     items = [
-        {"id": "first", "image": "a.png", "problem": "What is it? Based on the following requirements answer.", "answer": "x"},
+        {"id": "first", "image": "a.png", "problem": "What? Based on the following requirements answer.", "answer": "x"},
         {"id": "second", "image": ["a.png"], "problem": "Where is it?", "answer": "y"},
     ]  # fmt: skip
     file = tmp_path / "data.json"

@@ -1,4 +1,4 @@
-"""The demo model, end to end: the peak read back from the frames' pixels is the peak of the row, and lies on the object."""
+"""The demo model, end to end: the peak read back from the frames' pixels is the row's peak, and lies on the object."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Truth:
 
 
 def count_truth(raw: TraceData, shown: TraceData, layer: int, grid: tuple[int, int], truth: Truth) -> None:
-    """Render `shown`, read every frame back, compare with the rows of `raw`; `grid` is (rows, columns) of the processor.
+    """Render `shown`, read every frame back, compare with the rows of `raw`; `grid` is the processor's (rows, columns).
 
     `raw` and `shown` are the same trace, but for faults that a test puts into the shown one.
     """

@@ -23,21 +23,22 @@ def reduce_step(
 
     `rows` maps every wanted layer to [heads, keys] on absolute columns; `patch_positions` has one entry per image.
     """
-    scalars = torch.stack([rows[layer] for layer in plan.scalar_layers]) if plan.scalar_layers else None
-    heads = torch.tensor(plan.heads, device=next(iter(rows.values())).device)
-    blocks = _scalar_blocks(scalars, patch_positions) if scalars is not None else []
-    blocks += [rows[layer][heads].half() for layer in plan.head_layers]
-    blocks += [rows[layer].mean(0).half() for layer in plan.mean_layers]
-    arrays = to_host(blocks)
-    kept, arrays = (StepScalars(*arrays[:4]), arrays[4:]) if scalars is not None else (_no_scalars(plan), arrays)
-    stop = len(plan.head_layers)
-    return (
-        StepRows(
-            heads=dict(zip(plan.head_layers, arrays[:stop], strict=True)),
-            mean=dict(zip(plan.mean_layers, arrays[stop:], strict=True)),
-        ),
-        kept,
+    # One stack, so that the number of small operations does not grow with the number of layers.
+    wanted = sorted(rows)
+    stack = torch.stack([rows[layer] for layer in wanted])
+    heads, means, scalars = (
+        stack if list(layers) == wanted else torch.stack([rows[layer] for layer in layers]) if layers else stack[:0]
+        for layers in (plan.head_layers, plan.mean_layers, plan.scalar_layers)
     )
+    if len(plan.heads) < stack.shape[1]:
+        heads = heads[:, list(plan.heads)]
+    blocks = [*_scalar_blocks(scalars, patch_positions), heads.half(), means.mean(1).half()]
+    *numbers, head_rows, mean_rows = to_host(blocks)
+    kept = StepRows(
+        heads=dict(zip(plan.head_layers, head_rows, strict=True)),
+        mean=dict(zip(plan.mean_layers, mean_rows, strict=True)),
+    )
+    return kept, StepScalars(*numbers)
 
 
 def _scalar_blocks(stack: Tensor, patch_positions: Sequence[Tensor]) -> list[Tensor]:
@@ -47,15 +48,8 @@ def _scalar_blocks(stack: Tensor, patch_positions: Sequence[Tensor]) -> list[Ten
     return [image_share, stack[..., 0], torch.special.entr(stack).sum(-1), stack.amax(-1)]
 
 
-def _no_scalars(plan: RecordingPlan) -> StepScalars:
-    nothing = np.zeros((0, len(plan.heads)), dtype=np.float32)
-    return StepScalars(np.zeros((0, len(plan.heads), 0), dtype=np.float32), nothing, nothing, nothing)
-
-
 def to_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
     """The tensors as arrays, moved in one transfer: each transfer of its own would make the device wait."""
-    if not tensors:
-        return []
     flat = torch.cat([tensor.contiguous().view(-1).view(torch.uint8) for tensor in tensors]).cpu().numpy()
     arrays, start = [], 0
     for tensor in tensors:

@@ -90,6 +90,8 @@ def _masked(scores: Tensor, options: AttentionOptions, rows: range) -> Tensor:
     if mask is not None:
         # A trimmed sliding cache keeps the last keys, so the padding mask is matched from its end.
         scores = scores.masked_fill(~mask[:, -n_keys:].bool()[:, None, None, :], -torch.inf)
+    if not options.is_causal and options.sliding_window is None:
+        return scores
     keys = torch.arange(n_keys, device=scores.device)
     queries = torch.arange(rows.start, rows.stop, device=scores.device)[:, None] + options.first_query
     if options.is_causal:

@@ -28,7 +28,8 @@ class MemoryRows:
         return self.rows[step, layer]
 
     def mean_row(self, step: int, layer: int) -> Float[np.ndarray, "keys"]:
-        return self.rows[step, layer].mean(axis=0)
+        mean: Float[np.ndarray, "keys"] = self.rows[step, layer].mean(axis=0)
+        return mean
 
     def prompt_rows(self, layer: int) -> Float[np.ndarray, "heads queries keys"]:
         raise KeyError(f"planted traces hold no prompt rows (layer {layer})")
@@ -103,9 +104,19 @@ def planted_trace(
     steps = tuple(planted_step(index, piece, rows, layers, layout) for index, piece in enumerate(answer))
     header = TraceHeader(
         model=ModelIdentity(
-            id="planted", revision="", model_type="qwen2_vl", config_hash="0", processor_hash="0", template_hash="0",
-            n_layers=len(layers), n_heads=n_heads, n_kv_heads=1, layer_kinds=("full",) * len(layers),
-            dtype="float32", device="cpu", attention="sdpa",
+            id="planted",
+            revision="",
+            model_type="qwen2_vl",
+            config_hash="0",
+            processor_hash="0",
+            template_hash="0",
+            n_layers=len(layers),
+            n_heads=n_heads,
+            n_kv_heads=1,
+            layer_kinds=("full",) * len(layers),
+            dtype="float32",
+            device="cpu",
+            attention="sdpa",
         ),  # fmt: skip
         sample=Sample(0, "planted-0", "What is it?", tuple(files), answer="a red circle"),
         rendered_prompt="What is it?",
@@ -146,7 +157,7 @@ def planted_step(
 
 
 def one_hot_row(layout: TokenLayout, n_heads: int = 2) -> Callable[[int, int], Float[np.ndarray, "heads keys"]]:
-    """Rows whose query q looks at nothing but patch q of image 0 (q counted from the row of step 0, modulo its patches)."""
+    """Rows whose query q looks at nothing but patch q of image 0 (q counted from the row of step 0, modulo the patches)."""
     positions = layout.patch_positions(0)
 
     def row(step: int, layer: int) -> Float[np.ndarray, "heads keys"]:

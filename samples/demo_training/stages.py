@@ -141,7 +141,7 @@ class Trainer:
         muon_rate: float = 0.02,
         adam_rate: float = 3e-3,
         cell_weight: float = 0.1,
-        decay_share: float = 0.35,
+        decay_share: float = 0.5,
         first_batch: int = 0,
     ) -> float:
         """Learn to answer; also the fine-tuning after growth. Returns the last share of right response tokens."""
