@@ -129,7 +129,11 @@ def run(arguments: list[str]) -> int:
                 f"stopped after {recording.n_tokens} tokens; what was recorded is in {recording.trace_folder}; "
                 f"make its video with: {PROGRAM} render {recording.trace_folder}"
             )
-        paths = videos_of(recording, config, progress)
+        try:
+            paths = videos_of(recording, config, progress)
+        except AttnVizError as error:
+            hint = f"the recording is kept, make its video with: {PROGRAM} render {recording.trace_folder}"
+            raise type(error)(f"{error}; {hint}") from error
     report(parsed.console, recording.trace_folder, paths)
     return 0
 

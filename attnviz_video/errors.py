@@ -58,7 +58,7 @@ class TraceError(InputError):
     """A trace is damaged, of an unknown version, or lacks what was asked for."""
 
 
-class EnvironmentFault(AttnVizError):
+class EnvironmentFault(AttnVizError):  # noqa: N818 (a fault of the machine, not an error of the user)
     """The machine, not the input, stands in the way."""
 
     exit_code = 4
@@ -76,7 +76,7 @@ class EncoderError(EnvironmentFault):
     """The video encoder is missing or failed."""
 
 
-class Interrupted(AttnVizError):
+class Interrupted(AttnVizError):  # noqa: N818 (nothing went wrong)
     """The user or the system asked the program to stop."""
 
     exit_code = 130

@@ -1,4 +1,4 @@
-"""THE STORY in one screen: `record_sample` writes a trace, `render_trace` makes a video of it; the trace on disk joins them."""
+"""THE STORY in one screen: `record_sample` writes a trace, `render_trace` makes a video of it; the trace joins them."""
 
 from __future__ import annotations
 

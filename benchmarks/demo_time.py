@@ -2,8 +2,8 @@
 
     python benchmarks/demo_time.py --repeat 3
 
-Prints one JSON object: seconds of every run, and of `--help`. Run it on an idle machine; the first run after an installation
-also compiles Python files and is reported, not hidden.
+Prints one JSON object: seconds of every run, and of `--help`. Run it on an idle machine; the first run after an
+installation also compiles Python files and is reported, not hidden.
 """
 
 from __future__ import annotations

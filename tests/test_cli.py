@@ -30,7 +30,7 @@ def dataset(tmp_path: Path) -> Path:
     """A dataset of two items over one image of 120 × 60 pixels."""
     Image.new("RGB", (120, 60), (200, 30, 30)).save(tmp_path / "a.png")
     items = [
-        {"id": "first", "image": "a.png", "problem": "What? Based on the following requirements answer.", "answer": "x"},
+        {"id": "first", "image": "a.png", "problem": "Based on the following requirements, what is it?"},
         {"id": "second", "image": ["a.png"], "problem": "Where is it?", "answer": "y"},
     ]  # fmt: skip
     file = tmp_path / "data.json"
@@ -258,6 +258,16 @@ def test_ctrl_c_is_130(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
     monkeypatch.setattr(cli, "dispatch", stopped)
     assert failure(capsys, [], exit_code=130) == "error: stopped"
+
+
+def test_a_failed_video_leaves_the_recording_and_says_how_to_go_on(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    line = failure(capsys, [*flags, "--layer_idx", "2"], exit_code=4)
+    trace = tmp_path / "out/trace_sample0"
+    assert f"the recording is kept, make its video with: visualize_heatmap.py render {trace}" in line
+    assert open_trace(trace).status == "complete"
 
 
 @pytest.mark.slow

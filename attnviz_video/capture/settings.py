@@ -15,12 +15,14 @@ class CaptureSettings:
 
     layer_idx: tuple[int, ...] | None = field(
         default=None,
-        metadata={"help": "decoder layers to show, one video each: 20 or 10,20,30; negative counts from the end (default: 20)"},
+        metadata={"help": "layers to show, one video each: 20 or 10,20,30; negative counts from the end (default: 20)"},
     )
     layers: tuple[int, ...] | Literal["all"] = field(
         default=(), metadata={"help": "further layers to record head by head: a list, or all"}
     )
-    heads: tuple[int, ...] | Literal["all"] = field(default="all", metadata={"help": "query heads to record: a list, or all"})
+    heads: tuple[int, ...] | Literal["all"] = field(
+        default="all", metadata={"help": "query heads to record: a list, or all"}
+    )
     record_rows: Literal["answer", "all"] = field(
         default="answer", metadata={"help": "answer: rows of the generated tokens; all: the prompt's rows too"}
     )

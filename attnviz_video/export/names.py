@@ -40,7 +40,7 @@ def trace_path(settings: ExportSettings, sample: Sample) -> Path:
 
 
 def rendered_path(settings: ExportSettings, trace_folder: Path, layer: int, n_layers: int = 1) -> Path:
-    """Where `render` puts the video of `layer` when `n_layers` of them are made: beside the trace unless told otherwise.
+    """Where `render` puts the video of `layer`, one of `n_layers`: beside the trace unless told otherwise.
 
     Raises:
         UsageError: as `video_path`.

@@ -59,9 +59,7 @@ def blend(
     part[:] = ((mixed + 127) // 255).astype(np.uint8)
 
 
-def write(
-    picture: UInt8[np.ndarray, "height width 3"], x: int, y: int, text: str, face: Typeface, color: Rgb
-) -> int:
+def write(picture: UInt8[np.ndarray, "height width 3"], x: int, y: int, text: str, face: Typeface, color: Rgb) -> int:
     """Write `text` with its upper left corner at (x, y); returns the x where it ends."""
     shown = face.visible(text)
     if shown:

@@ -62,9 +62,7 @@ def fragments(units: Sequence[DisplayUnit], visible: Callable[[str], str]) -> tu
 def _joined(parts: Sequence[Fragment]) -> Iterator[Fragment]:
     """`parts` with their joints: no space and no newline between two stretches of plain text."""
     ends = [not part.faint and not part.newlines for part in parts]
-    joints = [
-        ends[number] and ends[number + 1] and not parts[number + 1].spaces for number in range(len(parts) - 1)
-    ]
+    joints = [ends[number] and ends[number + 1] and not parts[number + 1].spaces for number in range(len(parts) - 1)]
     for part, before, after in zip(parts, [False, *joints][: len(parts)], [*joints, False][: len(parts)], strict=True):
         yield replace(part, joins_before=before, joins_after=after)
 

@@ -29,9 +29,7 @@ _PAGES_KEPT = 2
 _FAINT = 0.7
 
 
-def unit_weights(
-    weights: Float[np.ndarray, "positions"], units: Sequence[DisplayUnit]
-) -> Float[np.ndarray, "units"]:
+def unit_weights(weights: Float[np.ndarray, "positions"], units: Sequence[DisplayUnit]) -> Float[np.ndarray, "units"]:
     """Weight of each unit: the sum of its tokens' weights (a character's pieces are one thing to the reader).
 
     NaN where one of them is NaN: the sum is not known then.
@@ -74,9 +72,7 @@ class TextPanel:
         self._face = faces.small
         self._area = (box[0] + padding, box[1] + padding, box[2] - padding, box[3] - padding)
         self._n_prompt = trace.n_prompt
-        self.layout: TextLayout = layout_text(
-            trace, self._area[2] - self._area[0], self._area[3] - self._area[1], look
-        )
+        self.layout: TextLayout = layout_text(trace, self._area[2] - self._area[0], self._area[3] - self._area[1], look)
         self._line_of_unit = _last_lines(self.layout)
         self._ramp = token_heat(settings.colormap, settings.token_style).ramp(look.color("panel.background"))
         self._ink_of_step = _readable_inks(self._ramp, look)

@@ -157,7 +157,7 @@ def planted_step(
 
 
 def one_hot_row(layout: TokenLayout, n_heads: int = 2) -> Callable[[int, int], Float[np.ndarray, "heads keys"]]:
-    """Rows whose query q looks at nothing but patch q of image 0 (q counted from the row of step 0, modulo the patches)."""
+    """Rows whose query q looks at nothing but patch q of image 0 (q counted from step 0, modulo the patches)."""
     positions = layout.patch_positions(0)
 
     def row(step: int, layer: int) -> Float[np.ndarray, "heads keys"]:

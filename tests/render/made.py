@@ -60,9 +60,7 @@ def make_trace(folder: Path, made: Made) -> TraceData:
     def row(step: int, layer: int) -> np.ndarray:
         return np.tile(row_of(step, layout), (2, 1))
 
-    trace = planted_trace(
-        folder, row, image_sizes=made.image_sizes, grids=made.grids, answer=made.answer, layers=(0,)
-    )
+    trace = planted_trace(folder, row, image_sizes=made.image_sizes, grids=made.grids, answer=made.answer, layers=(0,))
     for number, (file, size) in enumerate(zip(trace.image_files, made.image_sizes, strict=True)):
         draw_scene(size, number).save(file)
     start = replace(trace.header.start, first_shown=trace.n_prompt if made.first_shown is None else made.first_shown)

@@ -6,9 +6,7 @@ import pytest
 from attnviz_video.render.numbers import percent, weight
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.0, "0.0 %"), (0.00001, "< 0.1 %"), (0.432, "43.2 %"), (1.0, "100.0 %")]
-)
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0.0 %"), (0.00001, "< 0.1 %"), (0.432, "43.2 %"), (1.0, "100.0 %")])
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
