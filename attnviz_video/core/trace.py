@@ -38,6 +38,12 @@ class ModelIdentity:
     device: str
     attention: str
 
+    @property
+    def short_name(self) -> str:
+        """Owner and name of a hub id, or the last two folders of a path: what a published picture may say."""
+        parts = [part for part in self.id.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        return "/".join(parts[-2:]) or self.id
+
 
 @dataclass(frozen=True)
 class StartPoint:

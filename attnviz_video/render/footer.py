@@ -49,7 +49,7 @@ class Footer:
             right -= face.width(guessed)
             write(frame, right, top, guessed, face, theme.color("notice"))
             right -= theme.px("frame.gap")
-        model = face.visible(self._scores.trace.header.model.id)
+        model = face.visible(self._scores.trace.header.model.short_name)
         room = right - left - face.width(_SEPARATOR + words)
         model = short_model_id(model, max(room, (right - left) // 5), face)
         write(frame, left, top, face.fit(f"{model}{_SEPARATOR}{words}", right - left), face, theme.color("ink.soft"))

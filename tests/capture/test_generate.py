@@ -12,32 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from attnviz_video.capture.generate import Generated, generate
 from attnviz_video.capture.plan import RecordingPlan, forecast_bytes, plan_recording, row_bytes
 from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.core.prepared import Prepared
 from attnviz_video.core.step import PromptRows, Step
-from attnviz_video.core.trace import StartPoint
 from attnviz_video.errors import DeviceError, ModelError, StartPhraseError
 from tests.capture import in_memory
+from tests.capture.running import EVERYTHING, answer_text, model_that_writes, plain_ids, record
 
-EVERYTHING = CaptureSettings(start_phrase="", max_new_tokens=8)
 TWO_IMAGES = ((2, 3), (4, 2))
 KINDS = pytest.mark.parametrize("kind", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
-
-
-def record(
-    model: Any, prepared: Prepared, settings: CaptureSettings = EVERYTHING, **more: Any
-) -> tuple[Generated, list[Step]]:
-    steps: list[Step] = []
-    plan = more.pop("plan", in_memory.EVERYTHING)
-    more.setdefault("on_step", steps.append)
-    return generate(in_memory.loaded(model), prepared, plan, settings, **more), steps
-
-
-def plain_ids(model: Any, prepared: Prepared, n_new: int) -> tuple[int, ...]:
-    output = model.generate(**prepared.inputs, max_new_tokens=n_new, do_sample=False)
-    return tuple(output[0, prepared.n_prompt :].tolist())
 
 
 def eager_steps(model: Any, prepared: Prepared, n_new: int) -> list[list[torch.Tensor]]:
@@ -238,62 +222,6 @@ def test_prompt_rows_come_also_while_the_phrase_is_awaited() -> None:
     with pytest.raises(StartPhraseError):
         record(in_memory.model(), in_memory.prepared(), settings, plan=plan, on_prompt_rows=got.append)
     assert [rows.layer for rows in got] == [0, 1, 2]
-
-
-def answer_text(steps: list[Step]) -> str:
-    return in_memory.TokenText(in_memory.tokenizer()).text([step.info.token_id for step in steps])
-
-
-def model_that_writes() -> tuple[Any, Prepared, list[Step]]:
-    """A model that writes ASCII only, so that every token is a character."""
-    model, prepared = in_memory.model(), in_memory.prepared()
-    letters = {in_memory.tokenizer().convert_tokens_to_ids(chr(code)) for code in range(ord("a"), ord("z") + 1)}
-    model.generation_config.suppress_tokens = [index for index in range(in_memory.VOCABULARY) if index not in letters]
-    model.generation_config.no_repeat_ngram_size = 1
-    _, steps = record(model, prepared)
-    return model, prepared, steps
-
-
-def test_t17_recording_starts_after_the_phrase_in_the_answer() -> None:
-    model, prepared, full = model_that_writes()
-    phrase = answer_text(full)[2:4]
-    result, steps = record(model, prepared, replace(EVERYTHING, start_phrase=phrase))
-    assert [step.info.recorded for step in steps] == [False] * 4 + [True] * 4
-    assert result.start == StartPoint(phrase, "answer", prepared.n_prompt + 2, 4)
-    for step, whole in zip(steps, full, strict=True):
-        assert step.info.token_id == whole.info.token_id
-        if not step.info.recorded:
-            assert step.rows is None
-            assert step.info.scalars is None
-            continue
-        assert step.rows is not None
-        assert whole.rows is not None
-        np.testing.assert_array_equal(step.rows.heads[1], whole.rows.heads[1])
-
-
-def test_t17_phrase_in_the_prompt_records_everything() -> None:
-    prepared = in_memory.prepared(question="look, look at it")
-    result, steps = record(in_memory.model(), prepared, replace(EVERYTHING, start_phrase="look"))
-    assert all(step.info.recorded for step in steps)
-    assert result.start.found_in == "prompt"
-    shown = "".join(token.piece for token in prepared.tokens[result.start.first_shown :])
-    assert shown.startswith("look at it")
-
-
-def test_t17_phrase_nowhere_is_an_error_with_the_generated_text() -> None:
-    model, prepared, full = model_that_writes()
-    seen: list[Step] = []
-    with pytest.raises(StartPhraseError, match=f"'nowhere to be found' occurs neither .* answer {answer_text(full)!r}"):
-        record(model, prepared, replace(EVERYTHING, start_phrase="nowhere to be found"), on_step=seen.append)
-    assert len(seen) == 8, "the tokens were handed over all the same"
-
-
-def test_built_in_phrase_nowhere_is_a_notice() -> None:
-    prepared = in_memory.prepared()
-    result, steps = record(in_memory.model(), prepared, replace(EVERYTHING, start_phrase=None))
-    assert result.start.first_shown == prepared.n_prompt
-    assert all(step.info.recorded for step in steps)
-    assert "shown from the answer on" in result.notices[0]
 
 
 def test_t26_one_seed_writes_one_text_and_leaves_the_random_state_alone() -> None:
