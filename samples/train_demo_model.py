@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="states, logs and checkpoints go here")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     parser.add_argument("--vision_steps", type=int, default=1200)
-    parser.add_argument("--language_steps", type=int, default=2600)
+    parser.add_argument("--language_steps", type=int, default=3100)
     parser.add_argument("--growth_steps", type=int, default=300)
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes (default 2)")
     parser.add_argument("--no_compile", action="store_true", help="do not use torch.compile")

@@ -122,7 +122,8 @@ def shown_steps(trace: TraceData) -> tuple[int, ...]:
     Raises:
         TraceError: there is none.
     """
-    first = trace.header.start.first_step
+    # The built-in phrase may turn up within an answer that was recorded whole: a blue token is never off the panel.
+    first = max(trace.header.start.first_step, trace.header.start.first_shown - trace.n_prompt)
     steps = tuple(info.index for info in trace.steps if info.recorded and info.index >= first)
     if not steps:
         found = "no token was generated"

@@ -63,6 +63,19 @@ FOCUS_SINGLE_MIX = {
     "shape_of": 0.1,
     "relation": 0.26,
 }
+# From step SHAPE_STEP on, most questions ask for finding by shape alone, the very last skill.
+SHAPE_STEP = 2100
+SHAPE_SINGLE_MIX = {
+    "count_color": 0.1,
+    "count_shape": 0.7,
+    "total": 0.05,
+    "describe": 0.15,
+    "what_at": 0.05,
+    "where": 0.2,
+    "color_of": 0.45,
+    "shape_of": 0.1,
+    "relation": 0.2,
+}
 FOCUS_PAIR_MIX = {"moved": 0.7, "recolored": 0.15, "removed": 0.15}
 CHINESE_SHARE = 0.12
 DEFAULT_INSTRUCTION_SHARE = 0.7
@@ -141,7 +154,7 @@ class BatchMaker:
     def singles(self, step: int, scenes: int, long: int = 2, short: int = 3) -> Batch:
         """``scenes`` one-image scenes with ``long`` and ``short`` questions each."""
         images, cells, rows = [], [], []
-        mix = FOCUS_SINGLE_MIX if step >= FOCUS_STEP else SINGLE_MIX
+        mix = SHAPE_SINGLE_MIX if step >= SHAPE_STEP else FOCUS_SINGLE_MIX if step >= FOCUS_STEP else SINGLE_MIX
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=4)

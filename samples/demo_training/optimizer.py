@@ -97,6 +97,12 @@ class Optimizer:
             parameter.grad = None
         self.done += 1
 
+    def rescale(self, part: str, scale: float) -> None:
+        """Change the factor on Muon's rate for the matrices of one part of the model."""
+        for name, parameter in self.named:
+            if part in name:
+                self.scale[id(parameter)] = scale
+
     def state(self) -> dict[str, object]:
         """What a later process needs to go on from this step."""
         momentum = {name: self.momentum[id(p)] for name, p in self.named if id(p) in self.momentum}

@@ -17,9 +17,10 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
-from demo_training.batches import Batch, BatchMaker, picture_batch
+from demo_training.batches import SHAPE_STEP, Batch, BatchMaker, picture_batch
 from demo_training.forward import BatchedForward
 from demo_training.optimizer import Optimizer, Schedule
+from demo_training.sharpening import sharpen_shapes
 
 CELL_CLASSES = (7, 5, 3, 3)
 VISION_SCALE = 0.2
@@ -158,6 +159,10 @@ class Trainer:
         accuracy = 0.0
         for step in bar:
             texts = []
+            if stage == "language" and step >= SHAPE_STEP:
+                optimizer.rescale("visual", 1.0)
+                if step == SHAPE_STEP:
+                    sharpen_shapes(self.forward)
             for name, batch, share in (
                 ("one", maker.singles(step + first_batch, scenes), 0.7),
                 ("two", maker.pairs(step + first_batch, pairs) if pairs else None, 0.3),

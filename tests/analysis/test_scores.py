@@ -51,7 +51,8 @@ def test_frames_hold_the_numbers_of_the_trace(trace_of: Make) -> None:
 
 
 def test_start_phrase_decides_which_tokens_get_a_frame(trace_of: Make) -> None:
-    trace = with_start(trace_of(spread, n_steps=10), 40, 4)
+    made = trace_of(spread, n_steps=10)
+    trace = with_start(made, made.n_prompt + 2, 4)
     assert score(trace, 0, PLAIN).steps == (4, 5, 6, 7, 8, 9)
     reading = score(trace, 0, AnalysisSettings(convention="reading"))
     assert [reading.frame(number).step for number in range(6)] == [4, 5, 6, 7, 8, 9]
@@ -234,3 +235,9 @@ def test_t21_memory_does_not_grow_with_the_number_of_steps(trace_of: Make) -> No
 
     # 70 more rows of 600 keys would be 170 kB in float32; a few numbers per position of the answer are allowed.
     assert peak(80) - peak(10) < 30_000
+
+
+def test_a_phrase_within_a_recorded_answer_is_where_frames_start(trace_of: Make) -> None:
+    """The built-in phrase, found in the answer only: everything was recorded, but the panel starts at the phrase."""
+    made = trace_of(spread, n_steps=10)
+    assert score(with_start(made, made.n_prompt + 6, 0), 0, PLAIN).steps == (6, 7, 8, 9)
