@@ -16,7 +16,6 @@ import torch
 from attnviz_video.models.hub_library import quiet_transformers, transformers
 from attnviz_video.testing.tiny_tokenizer import CHAT_TEMPLATE, special_ids, write_tokenizer
 
-_HIDDEN = 64
 #: Factor on query and key weights (and their biases).
 _PEAKED = 6.0
 
@@ -28,6 +27,7 @@ class TinyShape:
     layers: int = 4
     heads: int = 4
     kv_heads: int = 2
+    hidden: int = 64
     seed: int = 0
     #: Image area limits of the processor, in pixels.
     min_pixels: int = 56 * 56
@@ -40,7 +40,7 @@ def build_qwen2_vl(folder: Path, shape: TinyShape | None = None) -> Path:
     """A tiny Qwen2-VL checkpoint in `folder` (patches of 14, merged 2 x 2)."""
     shape = shape or TinyShape()
     vision = {
-        "model_type": "qwen2_vl", "depth": 2, "embed_dim": 32, "hidden_size": _HIDDEN, "num_heads": 2,
+        "model_type": "qwen2_vl", "depth": 2, "embed_dim": 32, "hidden_size": shape.hidden, "num_heads": 2,
         "mlp_ratio": 2, "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2,
         "hidden_act": "quick_gelu",
     }  # fmt: skip
@@ -53,7 +53,7 @@ def build_qwen2_5_vl(folder: Path, shape: TinyShape | None = None) -> Path:
     shape = shape or TinyShape()
     vision = {
         "model_type": "qwen2_5_vl", "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
-        "out_hidden_size": _HIDDEN, "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2,
+        "out_hidden_size": shape.hidden, "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2,
         "temporal_patch_size": 2, "window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2,
         "hidden_act": "silu",
     }  # fmt: skip
@@ -66,14 +66,14 @@ def build_qwen3_vl(folder: Path, shape: TinyShape | None = None) -> Path:
     shape = shape or TinyShape()
     vision = {
         "model_type": "qwen3_vl", "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
-        "out_hidden_size": _HIDDEN, "in_channels": 3, "patch_size": 16, "spatial_merge_size": 2,
+        "out_hidden_size": shape.hidden, "in_channels": 3, "patch_size": 16, "spatial_merge_size": 2,
         "temporal_patch_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
         "hidden_act": "gelu_pytorch_tanh",
     }  # fmt: skip
-    half = _HIDDEN // shape.heads // 2
+    half = shape.hidden // shape.heads // 2
     text = _text_config(shape) | {
         "model_type": "qwen3_vl_text",
-        "head_dim": _HIDDEN // shape.heads,
+        "head_dim": shape.hidden // shape.heads,
         "rope_theta": 10000.0,
         "rope_scaling": {
             "rope_type": "default", "mrope_interleaved": True, "mrope_section": _sections(half),
@@ -90,8 +90,8 @@ def _text_config(shape: TinyShape) -> dict[str, Any]:
     ids = special_ids()
     return {
         "vocab_size": max(ids.values()) + 1,
-        "hidden_size": _HIDDEN,
-        "intermediate_size": 2 * _HIDDEN,
+        "hidden_size": shape.hidden,
+        "intermediate_size": 2 * shape.hidden,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
@@ -108,7 +108,7 @@ def _text_config(shape: TinyShape) -> dict[str, Any]:
 
 def _flat_config(model_type: str, architecture: str, vision: dict[str, Any], shape: TinyShape) -> dict[str, Any]:
     """A configuration as Qwen2-VL and Qwen2.5-VL have it on the hub: the text decoder's keys on the top level."""
-    half = _HIDDEN // shape.heads // 2
+    half = shape.hidden // shape.heads // 2
     return {
         **_text_config(shape),
         **_image_ids(),
