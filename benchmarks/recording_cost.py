@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/recording_cost.py --prompt_tokens 1500 --new_tokens 64 --repeat 3
 
-Prints one JSON object: median CPU seconds of plain generation, and each way of recording as a ratio to it. The model has
-random weights (hidden size 512, 12 layers, 8 heads, 2 kv heads, about 40 million parameters); only its shape matters.
+Prints one JSON object: median CPU seconds of plain generation, and each way of recording as a ratio to it. The model
+has random weights (hidden size 512, 12 layers, 8 heads, 2 kv heads, about 40 million parameters): its shape matters.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ def prompt_of(loaded: LoadedModel, n_tokens: int) -> Prepared:
     """An image of 900 patches and enough words for `n_tokens` positions in all."""
     image = Image.effect_noise((840, 840), 80).convert("RGB")
     sample = Sample(0, "benchmark", "word", (), None)
-    empty = prepare(loaded, sample, [image], "{problem}").n_prompt
-    words = Sample(0, "benchmark", "word" + " word" * max(0, n_tokens - empty), (), None)
-    return prepare(loaded, words, [image], "{problem}")
+    longer = Sample(0, "benchmark", "word" + " word" * 100, (), None)
+    short, long = (prepare(loaded, each, [image], "{problem}").n_prompt for each in (sample, longer))
+    n_words = max(0, n_tokens - short) * 100 // (long - short)
+    return prepare(loaded, Sample(0, "benchmark", "word" + " word" * n_words, (), None), [image], "{problem}")
 
 
 def plans() -> dict[str, RecordingPlan]:

@@ -75,7 +75,14 @@ def run_process(rank: int, work_dir: Path, plan: Plan) -> None:
         trainer = Trainer(grow(trainer.model), tokenizer, process, work_dir, plan.compiled)
         trainer.cell_heads.load_state_dict(heads)
         trainer.train_language(
-            "growth", plan.growth_steps, muon_rate=0.01, adam_rate=1e-3, decay_share=0.6, first_batch=100_000
+            "growth",
+            plan.growth_steps,
+            scenes=6,
+            pairs=3,
+            muon_rate=0.012,
+            adam_rate=1e-3,
+            decay_share=0.5,
+            first_batch=100_000,
         )
         if rank == 0:
             save_checkpoint(trainer.model, work_dir / "final")
@@ -90,8 +97,8 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="states, logs and checkpoints go here")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     parser.add_argument("--vision_steps", type=int, default=1200)
-    parser.add_argument("--language_steps", type=int, default=3100)
-    parser.add_argument("--growth_steps", type=int, default=300)
+    parser.add_argument("--language_steps", type=int, default=2650)
+    parser.add_argument("--growth_steps", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes (default 2)")
     parser.add_argument("--no_compile", action="store_true", help="do not use torch.compile")
     parser.add_argument("--quick", action="store_true", help="about a minute; only shows that it learns")
