@@ -216,8 +216,8 @@ def pointing_table(dev: list[Result], test: list[Result]) -> dict[str, object]:
     return table
 
 
-def evaluate(path: Path, each: int, dev_each: int) -> dict[str, object]:
-    """The whole table of one checkpoint."""
+def evaluate(path: Path, each: int, dev_each: int, first_seed: int) -> dict[str, object]:
+    """The whole table of one checkpoint; test scenes start from `first_seed`."""
     evaluator = Evaluator(path)
     report: dict[str, object] = {"layers": evaluator.layers}
     for name, kinds, language in (
@@ -226,7 +226,9 @@ def evaluate(path: Path, each: int, dev_each: int) -> dict[str, object]:
         ("chinese", CHINESE_KINDS, "zh"),
     ):
         share = 3 if language == "zh" else 1
-        test = evaluator.run_all(make_cases("test", kinds, max(1, each // share), language), title=f"{name} test")
+        test = evaluator.run_all(
+            make_cases("test", kinds, max(1, each // share), language, first_seed), title=f"{name} test"
+        )
         dev = evaluator.run_all(make_cases("dev", kinds, max(1, dev_each // share), language), title=f"{name} dev")
         report[name] = {"answers": answer_table(test), "dev_answers": answer_table(dev)["all"]}
         report[name]["pointing"] = pointing_table(dev, test)  # type: ignore[index]
@@ -258,8 +260,9 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="where table.json and table.md go")
     parser.add_argument("--each", type=int, default=60, help="test cases per kind of question (default 60)")
     parser.add_argument("--dev_each", type=int, default=30, help="dev cases per kind, for choosing layers (default 30)")
+    parser.add_argument("--first_seed", type=int, default=500_000, help="first test scene (default 500000)")
     args = parser.parse_args()
-    report = evaluate(args.model_path, args.each, args.dev_each)
+    report = evaluate(args.model_path, args.each, args.dev_each, args.first_seed)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     (args.output_dir / "table.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (args.output_dir / "table.md").write_text(to_markdown(report), encoding="utf-8")

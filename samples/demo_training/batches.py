@@ -6,7 +6,7 @@ about one or two objects, long ones for questions that walk over the scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from demo_questions import (
     LONG_KINDS,
     OTHER_INSTRUCTIONS,
     Question,
+    Wording,
     ask_pair,
     ask_single,
     prompt_text,
@@ -37,49 +38,68 @@ from transformers import PreTrainedTokenizerBase
 from demo_training.forward import CELLS, Group
 
 LONG, SHORT = 112, 76
-SINGLE_MIX = {
-    "count_color": 0.26,
-    "count_shape": 0.32,
-    "total": 0.16,
-    "describe": 0.26,
-    "what_at": 0.18,
-    "where": 0.22,
-    "color_of": 0.2,
-    "shape_of": 0.16,
-    "relation": 0.24,
-}
-PAIR_MIX = {"moved": 0.5, "recolored": 0.25, "removed": 0.25}
-# Colours, shapes and raster order are learned first. From step FOCUS_STEP on, most questions ask for what is learned
-# last: finding a place by shape, or by colour and shape together.
-FOCUS_STEP = 750
-FOCUS_SINGLE_MIX = {
-    "count_color": 0.2,
-    "count_shape": 0.45,
-    "total": 0.1,
-    "describe": 0.25,
-    "what_at": 0.06,
-    "where": 0.3,
-    "color_of": 0.28,
-    "shape_of": 0.1,
-    "relation": 0.26,
-}
-# From step SHAPE_STEP on, most questions ask for finding by shape alone, the very last skill.
-SHAPE_STEP = 2100
-SHAPE_SINGLE_MIX = {
-    "count_color": 0.1,
-    "count_shape": 0.7,
-    "total": 0.05,
-    "describe": 0.15,
-    "what_at": 0.05,
-    "where": 0.2,
-    "color_of": 0.45,
-    "shape_of": 0.1,
-    "relation": 0.2,
-}
-FOCUS_PAIR_MIX = {"moved": 0.7, "recolored": 0.15, "removed": 0.15}
-CHINESE_SHARE = 0.12
+SINGLE_KINDS_ORDER = (
+    "count_color",
+    "count_shape",
+    "total",
+    "describe",
+    "what_at",
+    "where",
+    "color_of",
+    "shape_of",
+    "relation",
+)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """From which step on each kind of question is asked how often; long and short kinds are drawn separately."""
+
+    first_step: int
+    single: tuple[float, ...]
+    pair: dict[str, float]
+    chinese: float
+    wording: Wording = "object_first"
+
+
+# Colours, shapes and raster order are learned first; then most questions ask for finding a place by shape, or by colour
+# and shape together; then for shape alone. These steps wrote the place of an object first. From REORDER_BATCH on (a
+# stage of its own) the object comes first, which is easier to stop at and makes the place a thing to look up.
+SHAPE_STEP, REORDER_BATCH, GROWTH_BATCH = 2100, 50_000, 100_000
+BALANCED = Mix(
+    REORDER_BATCH,
+    (0.4, 0.36, 0.1, 0.2, 0.08, 0.24, 0.2, 0.1, 0.34),
+    {"moved": 0.4, "recolored": 0.4, "removed": 0.2},
+    0.16,
+)
+CURRICULUM = (
+    Mix(
+        0,
+        (0.26, 0.32, 0.16, 0.26, 0.18, 0.22, 0.2, 0.16, 0.24),
+        {"moved": 0.5, "recolored": 0.25, "removed": 0.25},
+        0.12,
+        "place_first",
+    ),
+    Mix(
+        750,
+        (0.2, 0.45, 0.1, 0.25, 0.06, 0.3, 0.28, 0.1, 0.26),
+        {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
+        0.12,
+        "place_first",
+    ),
+    Mix(
+        SHAPE_STEP,
+        (0.1, 0.7, 0.05, 0.15, 0.05, 0.2, 0.45, 0.1, 0.2),
+        {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
+        0.12,
+        "place_first",
+    ),
+    BALANCED,
+    replace(BALANCED, first_step=GROWTH_BATCH),
+)
 DEFAULT_INSTRUCTION_SHARE = 0.7
 OBJECT_WORD_WEIGHT = 2.0
+STOP_WEIGHT = 3.0
 
 
 @dataclass
@@ -108,6 +128,7 @@ class BatchMaker:
         self.turn = self.encode("<|im_end|>\n<|im_start|>assistant\n")
         self.stop = self.encode("<|im_end|>")
         words = [*COLOR_NAMES, *SHAPES, "top", "middle", "bottom", "left", "center", "right", "nothing"]
+        self.stop_words = {self.encode(text)[0] for text in (" a", " an", " At", " </", "</")}
         self.object_words = {self.encode(f" {word}")[0] for word in words}
 
     def encode(self, text: str) -> list[int]:
@@ -154,7 +175,7 @@ class BatchMaker:
     def singles(self, step: int, scenes: int, long: int = 2, short: int = 3) -> Batch:
         """``scenes`` one-image scenes with ``long`` and ``short`` questions each."""
         images, cells, rows = [], [], []
-        mix = SHAPE_SINGLE_MIX if step >= SHAPE_STEP else FOCUS_SINGLE_MIX if step >= FOCUS_STEP else SINGLE_MIX
+        mix = self.mix(step)
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=4)
@@ -162,36 +183,42 @@ class BatchMaker:
             images.append(render_scene(scene))
             cells.append(stack_labels(cell_labels(scene)))
             for number, length, wanted in ((long, LONG, True), (short, SHORT, False)):
-                kinds = [kind for kind in mix if (kind in LONG_KINDS) == wanted]
-                shares = np.array([mix[kind] for kind in kinds])
+                chosen = [i for i, kind in enumerate(SINGLE_KINDS_ORDER) if (kind in LONG_KINDS) == wanted]
+                kinds = [SINGLE_KINDS_ORDER[i] for i in chosen]
+                shares = np.array([mix.single[i] for i in chosen])
                 for kind in rng.choice(kinds, number, replace=False, p=shares / shares.sum()):
-                    question = ask_single(scene, str(kind), rng, self.language(rng, str(kind)))
+                    question = ask_single(scene, str(kind), rng, self.language(rng, mix, str(kind)), mix.wording)
                     rows.append((length, self.row(rng, question, length) if question else self.blank(length)))
         return self.pack(images, cells, rows, 1, ((long, LONG), (short, SHORT)))
 
     def pairs(self, step: int, scenes: int) -> Batch:
         """``scenes`` two-image scenes with one long question each, and for moves also a short one."""
         images, cells, rows = [], [], []
-        mix = FOCUS_PAIR_MIX if step >= FOCUS_STEP else PAIR_MIX
+        mix = self.mix(step)
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=5)
-            change = str(rng.choice(list(mix), p=list(mix.values())))
+            change = str(rng.choice(list(mix.pair), p=list(mix.pair.values())))
             pair = sample_pair(self.split, seed, change)
             for scene in (pair.before, pair.after):
                 images.append(render_scene(scene))
                 cells.append(stack_labels(cell_labels(scene)))
-            question = ask_pair(pair, change, rng, self.language(rng, change))
+            question = ask_pair(pair, change, rng, self.language(rng, mix, change), mix.wording)
             rows.append((LONG, self.row(rng, question, LONG)))
             short = self.blank(SHORT)
             if change == "moved":
-                short = self.row(rng, ask_pair(pair, "moved_to", rng, self.language(rng, "moved_to")), SHORT)
+                language = self.language(rng, mix, "moved_to")
+                short = self.row(rng, ask_pair(pair, "moved_to", rng, language, mix.wording), SHORT)
             rows.append((SHORT, short))
         return self.pack(images, cells, rows, 2, ((1, LONG), (1, SHORT)))
 
-    def language(self, rng: np.random.Generator, kind: str) -> str:
+    def mix(self, step: int) -> Mix:
+        """The part of the curriculum that a step belongs to."""
+        return [mix for mix in CURRICULUM if mix.first_step <= step][-1]
+
+    def language(self, rng: np.random.Generator, mix: Mix, kind: str) -> str:
         """Chinese for a small share of the kinds that have a Chinese wording."""
-        return "zh" if rng.random() < CHINESE_SHARE and kind in CHINESE_KINDS else "en"
+        return "zh" if rng.random() < mix.chinese and kind in CHINESE_KINDS else "en"
 
     def blank(self, length: int) -> tuple[list[int], list[int]]:
         """A row that teaches nothing."""
@@ -221,6 +248,7 @@ class BatchMaker:
             positions.append(np.tile(line, (scenes * number, 1)))
         flat_targets = torch.tensor(targets)
         heavy = torch.isin(flat_targets, torch.tensor(sorted(self.object_words)))
+        stops = torch.isin(flat_targets, torch.tensor(sorted(self.stop_words)))
         offsets = np.arange(scenes)[:, None] * len(prefix) + np.array(image_at)[None]
         return Batch(
             group,
@@ -229,7 +257,7 @@ class BatchMaker:
             torch.from_numpy(np.stack(images)),
             torch.from_numpy(offsets.reshape(-1)),
             flat_targets,
-            torch.where(heavy, OBJECT_WORD_WEIGHT, 1.0),
+            torch.where(heavy, OBJECT_WORD_WEIGHT, torch.where(stops, STOP_WEIGHT, 1.0)),
             torch.from_numpy(np.stack(cells)),
         )
 

@@ -41,29 +41,33 @@ def orthogonalise(update: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """Both optimisers behind one ``step``; ``scales`` maps a name prefix to a factor on the learning rate."""
+    """Both optimisers behind one ``step``; ``scales`` maps a part of a name to a factor on the learning rate.
+
+    Without a Muon rate AdamW takes everything: Muon gives every direction of a matrix the same step, which ruins layers
+    that have just been grown with zero outputs.
+    """
 
     def __init__(
         self,
         modules: Iterable[nn.Module],
         schedule: Schedule,
         *,
-        muon_rate: float,
+        muon_rate: float | None,
         adam_rate: float,
         scales: dict[str, float] | None = None,
     ) -> None:
-        self.schedule, self.muon_rate, self.done = schedule, muon_rate, 0
+        self.schedule, self.muon_rate, self.done = schedule, muon_rate or 0.0, 0
         self.named = [(name, p) for module in modules for name, p in module.named_parameters() if p.requires_grad]
         scales = scales or {}
         self.scale = {id(p): next((s for key, s in scales.items() if key in name), 1.0) for name, p in self.named}
-        hidden = [p for name, p in self.named if is_hidden_matrix(name, p)]
+        hidden = [p for name, p in self.named if muon_rate is not None and is_hidden_matrix(name, p)]
         self.stacks: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
         for parameter in hidden:
             self.stacks[tuple(parameter.shape)].append(parameter)
         self.momentum = {id(p): torch.zeros_like(p) for p in hidden}
         groups: dict[float, list[nn.Parameter]] = defaultdict(list)
-        for name, parameter in self.named:
-            if not is_hidden_matrix(name, parameter):
+        for _, parameter in self.named:
+            if id(parameter) not in self.momentum:
                 groups[self.scale[id(parameter)]].append(parameter)
         self.adam = torch.optim.AdamW(
             [

@@ -139,7 +139,7 @@ class Trainer:
         *,
         scenes: int = 8,
         pairs: int = 5,
-        muon_rate: float = 0.02,
+        muon_rate: float | None = 0.02,
         adam_rate: float = 3e-3,
         cell_weight: float = 0.1,
         decay_share: float = 0.5,
@@ -169,9 +169,9 @@ class Trainer:
             ):
                 if batch is None:
                     continue
-                loss, cells, accuracy, words = self.learn(batch)
+                loss, cells, accuracy, words, stops = self.learn(batch)
                 (share * (loss + cell_weight * cells)).backward()
-                texts.append(f"{name} {loss.item():.4f} tokens {accuracy:.3f} words {words:.3f}")
+                texts.append(f"{name} {loss.item():.4f} right {accuracy:.3f} words {words:.3f} stops {stops:.3f}")
             self.process.average_gradients([self.model, self.cell_heads])
             optimizer.step()
             if step % 10 == 0 or step == steps - 1:
@@ -180,8 +180,8 @@ class Trainer:
                 self.save(stage, optimizer)
         return accuracy
 
-    def learn(self, batch: Batch) -> tuple[Tensor, Tensor, float, float]:
-        """Loss on the responses, loss of the throw-away heads, and the shares of right tokens and object words."""
+    def learn(self, batch: Batch) -> tuple[Tensor, Tensor, float, float, float]:
+        """Loss on the responses, loss of the throw-away heads, and the shares of right tokens, words and stops."""
         hidden, features = self.forward.hidden_states(
             batch.group, batch.ids, batch.positions, batch.images, batch.image_at
         )
@@ -193,4 +193,10 @@ class Trainer:
         cells, _ = self.cell_heads.loss(features, batch.cells)
         with torch.no_grad():
             right = (scores.argmax(-1) == targets).float()
-        return (losses * weights).sum() / weights.sum(), cells, float(right.mean()), float(right[weights > 1].mean())
+        return (
+            (losses * weights).sum() / weights.sum(),
+            cells,
+            float(right.mean()),
+            float(right[weights == 2].mean()),
+            float(right[weights > 2].mean()),
+        )
