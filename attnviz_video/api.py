@@ -215,7 +215,7 @@ class AttentionVisualizer:
 
 
 def videos_of(recording: Recording, config: RunConfig, progress: Progress) -> list[Path]:
-    """One video for each shown layer of a recording, under the names DESIGN promises."""
+    """One video for each shown layer of a recording, under the names the README promises."""
     from attnviz_video.export.names import video_path
 
     trace = open_trace(recording.trace_folder)

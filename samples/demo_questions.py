@@ -1,16 +1,14 @@
 """Questions about synthetic scenes: wording, the true chain of thought, the true answer, and the boxes of every phrase.
 
-Every chain of thought is made of the same note, "a <color> <shape> at the <place>.": first what, then where. So all
-kinds of question share three skills: find the next object that matters, read its colour and shape, read its place. The
-notes name only what the question needs, in raster order. (An earlier wording, "At the <place> is a <color> <shape>.",
-is kept for the first part of the training, which used it: see `demo_training.batches.CURRICULUM`.)
+Every chain of thought is made of the same sentence, "At the <place> is a <color> <shape>.": first where, then what. So
+all kinds of question share three skills: find the next object that matters, read its colour, read its shape. The
+sentences name only what the question needs, in raster order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from demo_scenes import COLOR_NAMES, SHAPES, Box, Scene, SceneObject, ScenePair, random_generator
@@ -20,8 +18,6 @@ COL_NAMES = ("left", "center", "right")
 CHINESE_COLORS = dict(zip(COLOR_NAMES, ("红色", "橙色", "黄色", "绿色", "蓝色", "紫色"), strict=True))
 CHINESE_SHAPES = dict(zip(SHAPES, ("圆", "方块", "三角形", "五角星"), strict=True))
 CHINESE_PLACES = ("左上角", "上方", "右上角", "左边", "中央", "右边", "左下角", "下方", "右下角")
-
-Wording = Literal["object_first", "place_first"]
 
 INSTRUCTION = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
 OTHER_INSTRUCTIONS = (
@@ -96,24 +92,20 @@ def _mention(item: SceneObject, language: str, image: int = 0) -> Mention:
     return Mention(object_name(item.color, item.shape, language), place, image, item.box)
 
 
-def _sentence(item: SceneObject, language: str, wording: Wording, then: str = "") -> str:
-    """The note about one object; ``then`` continues it with what the second image shows."""
+def _sentence(item: SceneObject, language: str, then: str = "") -> str:
+    """The sentence about one object; ``then`` continues it with what the second image shows."""
     name = object_name(item.color, item.shape, language)
     place = place_name(item.row, item.col, language)
-    if wording == "place_first":
-        if language == "zh":
-            return f"{place}是{name}{then}。"
-        return f"At the {place} is {_article(item.color)} {name}{then}."
     if language == "zh":
-        return f"{name}在{place}{then}。"
-    return f"{_article(item.color)} {name} at the {place}{then}."
+        return f"{place}是{name}{then}。"
+    return f"At the {place} is {_article(item.color)} {name}{then}."
 
 
-def _thoughts(items: list[SceneObject], language: str, wording: Wording) -> str:
-    """One note per object, or a sentence that nothing matches."""
+def _thoughts(items: list[SceneObject], language: str) -> str:
+    """One sentence per object, or a sentence that nothing matches."""
     if not items:
         return "没有。" if language == "zh" else "There is none."
-    return ("" if language == "zh" else " ").join(_sentence(item, language, wording) for item in items)
+    return ("" if language == "zh" else " ").join(_sentence(item, language) for item in items)
 
 
 def _choose(rng: np.random.Generator, options: list[SceneObject]) -> SceneObject | None:
@@ -129,9 +121,7 @@ def _unique(items: tuple[SceneObject, ...], key: Callable[[SceneObject], object]
     return [item for item in items if keys.count(key(item)) == 1]
 
 
-def ask_single(
-    scene: Scene, kind: str, rng: np.random.Generator, language: str = "en", wording: Wording = "object_first"
-) -> Question | None:
+def ask_single(scene: Scene, kind: str, rng: np.random.Generator, language: str = "en") -> Question | None:
     """A question of the given kind about one image, or None where the scene does not allow it."""
     items = scene.objects
     used: list[SceneObject]
@@ -144,14 +134,14 @@ def ask_single(
         names = [object_name(o.color, o.shape, language) for o in items]
         answer = ("、" if language == "zh" else ", ").join(names)
     elif kind == "relation":
-        return _relation(items, rng, wording)
+        return _relation(items, rng)
     else:
         target, problem, answer = _look_up(items, kind, rng, language)
         if target is None:
             return None
         used = [target]
     mentions = tuple(_mention(o, language) for o in used)
-    return Question(kind, language, problem, _thoughts(used, language, wording), answer, mentions)
+    return Question(kind, language, problem, _thoughts(used, language), answer, mentions)
 
 
 def _counting(
@@ -205,7 +195,7 @@ def _look_up(
     return target, problem, shape if language == "zh" else target.shape
 
 
-def _relation(items: tuple[SceneObject, ...], rng: np.random.Generator, wording: Wording) -> Question | None:
+def _relation(items: tuple[SceneObject, ...], rng: np.random.Generator) -> Question | None:
     """Left or right, above or below: two distinct objects that differ along the asked axis."""
     options = _unique(items, lambda o: (o.color, o.shape))
     across = bool(rng.random() < 0.5)
@@ -221,14 +211,10 @@ def _relation(items: tuple[SceneObject, ...], rng: np.random.Generator, wording:
         problem = f"Is the {name} above or below the {other}?"
         answer = "above" if first.row < second.row else "below"
     used = [first, second]
-    return Question(
-        "relation", "en", problem, _thoughts(used, "en", wording), answer, tuple(_mention(o, "en") for o in used)
-    )
+    return Question("relation", "en", problem, _thoughts(used, "en"), answer, tuple(_mention(o, "en") for o in used))
 
 
-def ask_pair(
-    pair: ScenePair, kind: str, rng: np.random.Generator, language: str = "en", wording: Wording = "object_first"
-) -> Question:
+def ask_pair(pair: ScenePair, kind: str, rng: np.random.Generator, language: str = "en") -> Question:
     """A question about two images. The thought walks over the first image's objects and says what the second shows
     there, until it meets the change; the answer names the changed object as it looked at first, or its new place.
     """
@@ -251,7 +237,7 @@ def ask_pair(
     answer = name
     for item in walked:
         then, now = _second_look(pair, item, kind, language)
-        sentences.append(_sentence(item, language, wording, then))
+        sentences.append(_sentence(item, language, then))
         mentions.append(_mention(item, language))
         if now is not None:
             mentions.append(_mention(now, language, image=1))

@@ -19,12 +19,12 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from demo_training.architecture import EARLY_LAYERS, new_model, save_checkpoint
-from demo_training.batches import GROWTH_BATCH, REORDER_BATCH
+from demo_training.batches import GROWTH_BATCH, POLISH_BATCH
 from demo_training.growth import grow
 from demo_training.stages import Process, Trainer
 from demo_training.tokenizer import load_tokenizer, save_tokenizer
 
-STAGES = ("vision", "language", "reorder", "growth")
+STAGES = ("vision", "language", "polish", "growth")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
     stages: tuple[str, ...]
     vision_steps: int
     language_steps: int
-    reorder_steps: int
+    polish_steps: int
     growth_steps: int
     processes: int
     compiled: bool
@@ -70,14 +70,14 @@ def run_process(rank: int, work_dir: Path, plan: Plan) -> None:
         trainer.train_language("language", plan.language_steps)
     else:
         trainer.load("language")
-    if "reorder" in plan.stages:
+    if "polish" in plan.stages:
         trainer.train_language(
-            "reorder", plan.reorder_steps, muon_rate=0.01, adam_rate=1.5e-3, decay_share=0.8, first_batch=REORDER_BATCH
+            "polish", plan.polish_steps, muon_rate=0.008, adam_rate=1e-3, decay_share=1.0, first_batch=POLISH_BATCH
         )
         if rank == 0:
             save_checkpoint(trainer.model, work_dir / "early")
     else:
-        trainer.load("reorder")
+        trainer.load("polish")
     if "growth" in plan.stages:
         heads = trainer.cell_heads.state_dict()
         trainer = Trainer(grow(trainer.model), tokenizer, process, work_dir, plan.compiled)
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     parser.add_argument("--vision_steps", type=int, default=1200)
     parser.add_argument("--language_steps", type=int, default=2650)
-    parser.add_argument("--reorder_steps", type=int, default=500)
+    parser.add_argument("--polish_steps", type=int, default=550)
     parser.add_argument("--growth_steps", type=int, default=80)
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes (default 2)")
     parser.add_argument("--no_compile", action="store_true", help="do not use torch.compile")
@@ -107,7 +107,7 @@ def main() -> None:
     args = parser.parse_args()
     steps = (60, 40, 0, 0)
     if not args.quick:
-        steps = (args.vision_steps, args.language_steps, args.reorder_steps, args.growth_steps)
+        steps = (args.vision_steps, args.language_steps, args.polish_steps, args.growth_steps)
     processes = 1 if args.quick else args.processes
     plan = Plan(tuple(args.stages), *steps, processes, not args.no_compile, args.quick)
     args.work_dir.mkdir(parents=True, exist_ok=True)

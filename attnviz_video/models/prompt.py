@@ -94,7 +94,7 @@ def _process(loaded: LoadedModel, sample: Sample, conversation: list[dict[str, A
     """Everything the processor returns for the conversation: tensors on the CPU, batch size 1.
 
     The chat template is rendered and tokenised in one call: rendering it to text and tokenising that again writes a
-    second beginning-of-sequence token for several families (FAMILIES: Gemma 3, Idefics 3, Pixtral, Mllama).
+    second beginning-of-sequence token for several families (Gemma 3, Idefics 3, Pixtral, Mllama).
     """
     try:
         outputs = loaded.processor.apply_chat_template(

@@ -1,7 +1,7 @@
 """What is shown for characters that have no look of their own, or whose look could deceive.
 
 Controls, escapes and direction marks are written out, so that text a model produced can neither reorder
-what stands around it nor vanish (FAULTS 27). Nothing is interpreted: `\\x1b[31m` is shown, not obeyed.
+what stands around it nor vanish. Nothing is interpreted: `\\x1b[31m` is shown, not obeyed.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ about one or two objects, long ones for questions that walk over the scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from demo_questions import (
     LONG_KINDS,
     OTHER_INSTRUCTIONS,
     Question,
-    Wording,
     ask_pair,
     ask_single,
     prompt_text,
@@ -59,43 +58,37 @@ class Mix:
     single: tuple[float, ...]
     pair: dict[str, float]
     chinese: float
-    wording: Wording = "object_first"
 
 
 # Colours, shapes and raster order are learned first; then most questions ask for finding a place by shape, or by colour
-# and shape together; then for shape alone. These steps wrote the place of an object first. From REORDER_BATCH on (a
-# stage of its own) the object comes first, which is easier to stop at and makes the place a thing to look up.
-SHAPE_STEP, REORDER_BATCH, GROWTH_BATCH = 2100, 50_000, 100_000
-BALANCED = Mix(
-    REORDER_BATCH,
-    (0.4, 0.36, 0.1, 0.2, 0.08, 0.24, 0.2, 0.1, 0.34),
-    {"moved": 0.4, "recolored": 0.4, "removed": 0.2},
-    0.16,
-)
+# and shape together; then for shape alone. From POLISH_BATCH on (a stage of its own, as growth is) weight is on what
+# was still weak: when to stop listing, relations, changed colours, Chinese.
+SHAPE_STEP, POLISH_BATCH, GROWTH_BATCH = 2100, 50_000, 100_000
 CURRICULUM = (
     Mix(
         0,
         (0.26, 0.32, 0.16, 0.26, 0.18, 0.22, 0.2, 0.16, 0.24),
         {"moved": 0.5, "recolored": 0.25, "removed": 0.25},
         0.12,
-        "place_first",
     ),
     Mix(
         750,
         (0.2, 0.45, 0.1, 0.25, 0.06, 0.3, 0.28, 0.1, 0.26),
         {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
         0.12,
-        "place_first",
     ),
     Mix(
         SHAPE_STEP,
         (0.1, 0.7, 0.05, 0.15, 0.05, 0.2, 0.45, 0.1, 0.2),
         {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
         0.12,
-        "place_first",
     ),
-    BALANCED,
-    replace(BALANCED, first_step=GROWTH_BATCH),
+    Mix(
+        POLISH_BATCH,
+        (0.42, 0.4, 0.06, 0.12, 0.08, 0.27, 0.2, 0.1, 0.35),
+        {"moved": 0.4, "recolored": 0.45, "removed": 0.15},
+        0.16,
+    ),
 )
 DEFAULT_INSTRUCTION_SHARE = 0.7
 OBJECT_WORD_WEIGHT = 2.0
@@ -128,7 +121,7 @@ class BatchMaker:
         self.turn = self.encode("<|im_end|>\n<|im_start|>assistant\n")
         self.stop = self.encode("<|im_end|>")
         words = [*COLOR_NAMES, *SHAPES, "top", "middle", "bottom", "left", "center", "right", "nothing"]
-        self.stop_words = {self.encode(text)[0] for text in (" a", " an", " At", " </", "</")}
+        self.stop_words = {self.encode(text)[0] for text in (" At", " </", "</")}
         self.object_words = {self.encode(f" {word}")[0] for word in words}
 
     def encode(self, text: str) -> list[int]:
@@ -187,7 +180,7 @@ class BatchMaker:
                 kinds = [SINGLE_KINDS_ORDER[i] for i in chosen]
                 shares = np.array([mix.single[i] for i in chosen])
                 for kind in rng.choice(kinds, number, replace=False, p=shares / shares.sum()):
-                    question = ask_single(scene, str(kind), rng, self.language(rng, mix, str(kind)), mix.wording)
+                    question = ask_single(scene, str(kind), rng, self.language(rng, mix, str(kind)))
                     rows.append((length, self.row(rng, question, length) if question else self.blank(length)))
         return self.pack(images, cells, rows, 1, ((long, LONG), (short, SHORT)))
 
@@ -203,12 +196,12 @@ class BatchMaker:
             for scene in (pair.before, pair.after):
                 images.append(render_scene(scene))
                 cells.append(stack_labels(cell_labels(scene)))
-            question = ask_pair(pair, change, rng, self.language(rng, mix, change), mix.wording)
+            question = ask_pair(pair, change, rng, self.language(rng, mix, change))
             rows.append((LONG, self.row(rng, question, LONG)))
             short = self.blank(SHORT)
             if change == "moved":
                 language = self.language(rng, mix, "moved_to")
-                short = self.row(rng, ask_pair(pair, "moved_to", rng, language, mix.wording), SHORT)
+                short = self.row(rng, ask_pair(pair, "moved_to", rng, language), SHORT)
             rows.append((SHORT, short))
         return self.pack(images, cells, rows, 2, ((1, LONG), (1, SHORT)))
 

@@ -1,7 +1,7 @@
 """Where object words stand in generated text, which object they speak of, and whether attention points at it.
 
-Only text the model wrote is used, and nothing is filtered by correctness. A note speaks of the object at the place
-it names if colour and shape agree, else of the one object with that colour and shape. A note about an object that
+Only text the model wrote is used, and nothing is filtered by correctness. A sentence speaks of the object at the place
+it names if colour and shape agree, else of the one object with that colour and shape. A sentence about an object that
 the image does not show counts as a miss for all its words.
 """
 
@@ -21,13 +21,13 @@ WORD_KINDS = ("color", "shape", "place")
 _ROW, _COL = "|".join(ROW_NAMES), "|".join(COL_NAMES)
 _COLOR, _SHAPE = "|".join(COLOR_NAMES), "|".join(SHAPES)
 _ENGLISH = re.compile(
-    rf"(?:an? (?P<color>{_COLOR}) (?P<shape>{_SHAPE}) at the (?P<row>{_ROW}) (?P<col>{_COL}))"
+    rf"(?:At the (?P<row>{_ROW}) (?P<col>{_COL}) is an? (?P<color>{_COLOR}) (?P<shape>{_SHAPE}))"
     rf"(?:, then (?:at the (?P<row2>{_ROW}) (?P<col2>{_COL})|an? (?P<color2>{_COLOR}) (?P<shape2>{_SHAPE})|nothing))?"
 )
 _ZH_PLACE = "|".join(sorted(CHINESE_PLACES, key=len, reverse=True))
 _ZH_COLOR, _ZH_SHAPE = "|".join(CHINESE_COLORS.values()), "|".join(CHINESE_SHAPES.values())
 _CHINESE = re.compile(
-    rf"(?P<color>{_ZH_COLOR})的(?P<shape>{_ZH_SHAPE})在(?P<place>{_ZH_PLACE})"
+    rf"(?P<place>{_ZH_PLACE})是(?P<color>{_ZH_COLOR})的(?P<shape>{_ZH_SHAPE})"
     rf"(?:，之后(?:在(?P<place2>{_ZH_PLACE})|是(?P<color2>{_ZH_COLOR})的(?P<shape2>{_ZH_SHAPE})|没有))?"
 )
 

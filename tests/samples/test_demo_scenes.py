@@ -99,13 +99,13 @@ def test_every_sentence_and_every_box_is_true(split: str, seed: int, kind: str) 
     question = ask_single(scene, kind, question_generator(split, seed))
     if question is None:
         return
-    truth = {(o.color, o.shape, ROW_NAMES[o.row], COL_NAMES[o.col]): o.box for o in scene.objects}
-    told = re.findall(r"\ban? (\w+) (\w+) at the (\w+) (\w+)\.", question.thinking)
+    truth = {(ROW_NAMES[o.row], COL_NAMES[o.col], o.color, o.shape): o.box for o in scene.objects}
+    told = re.findall(r"At the (\w+) (\w+) is an? (\w+) (\w+)\.", question.thinking)
     assert len(told) == len(question.mentions)
     for words, mention in zip(told, question.mentions, strict=True):
         assert truth[words] == mention.box
-        assert mention.phrase == " ".join(words[:2])
-        assert mention.place == " ".join(words[2:])
+        assert mention.phrase == " ".join(words[2:])
+        assert mention.place == " ".join(words[:2])
     if kind.startswith("count") or kind == "total":
         assert question.answer == str(len(told))
         asked = question.problem.lower()

@@ -2,7 +2,7 @@
 
 The whole image is resized, without cropping or padding, to H x W vision patches; the model merges blocks of m x m
 patches into one token, so an image has (H/m) x (W/m) tokens, row by row. The grid comes from the processor's
-outputs only, never from the size of the image (TRAPS T3).
+outputs only, never from the size of the image (docs/traps.md, T3).
 """
 
 from __future__ import annotations
