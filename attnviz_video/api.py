@@ -80,15 +80,20 @@ class Trace:
         ]
 
 
-def open_trace(folder: str | Path) -> Trace:
-    """Open a recorded trace.
+def open_trace(folder: str | Path, progress: Progress | None = None) -> Trace:
+    """Open a recorded trace; one whose recording did not end well is said to be incomplete.
 
     Raises:
         TraceError: there is none, or it is damaged or too new.
     """
+    from attnviz_video.tracefile.read import incomplete_notice
     from attnviz_video.tracefile.read import open_trace as open_folder
 
-    return Trace(Path(folder), open_folder(Path(folder)))
+    data = open_folder(Path(folder))
+    notice = incomplete_notice(data)
+    if notice:
+        (progress or StandardError()).notice(f"{folder}: {notice}")
+    return Trace(Path(folder), data)
 
 
 def record(
@@ -111,10 +116,11 @@ def record(
     """
     config = with_settings(RunConfig(), settings)
     item = sample_from(sample if sample is not None else {"problem": question}, config)
-    pictures = pictures_from(images, item)
+    told = progress or StandardError()
+    pictures = pictures_from(images, item, told)
     loaded = model if not isinstance(model, str | Path) else load(str(model), config)
-    recording = record_sample(item, pictures, loaded, config, progress or StandardError())
-    return open_trace(recording.trace_folder)
+    recording = record_sample(item, pictures, loaded, config, told)
+    return open_trace(recording.trace_folder, told)
 
 
 def render_video(
@@ -127,7 +133,7 @@ def render_video(
 ) -> Path:
     """Make the side-by-side video of one layer of a trace and return its path.
 
-    Without `layer_idx`, the first layer recorded head by head. Without `path`, the file stands
+    Without `layer_idx`, the first layer the trace was made for. Without `path`, the file stands
     beside the trace. `settings` are the long flags of `render` by name.
 
     Raises:
@@ -135,25 +141,27 @@ def render_video(
     """
     from attnviz_video.export.names import beside_trace
 
-    opened = trace if isinstance(trace, Trace) else open_trace(trace)
+    told = progress or StandardError()
+    opened = trace if isinstance(trace, Trace) else open_trace(trace, told)
     config = with_settings(RenderConfig(), settings)
     layer = shown_layers(opened, None if layer_idx is None else (layer_idx,))[0]
     target = Path(path) if path is not None else beside_trace(opened.folder, layer)
-    return render_trace(opened.data, layer, config, target, progress or StandardError())
+    return render_trace(opened.data, layer, config, target, told)
 
 
 def shown_layers(trace: Trace, asked: Sequence[int] | None) -> tuple[int, ...]:
-    """The layers to show, counted from 0: those asked for (negative from the end), else those recorded head by head.
+    """The layers to show, counted from 0, each once: those asked for (negative from the end), else the trace's own.
 
     Raises:
         UsageError: a layer that the model does not have.
     """
-    n_layers = trace.data.header.model.n_layers
-    layers = trace.layers if asked is None else tuple(asked)
+    header = trace.data.header
+    n_layers = header.model.n_layers
+    layers = (header.shown_layers or header.head_layers) if asked is None else tuple(asked)
     for layer in layers:
         if not -n_layers <= layer < n_layers:
             raise UsageError(f"--layer_idx {layer}: the model has layers 0 to {n_layers - 1} (or -{n_layers} to -1)")
-    return tuple(layer % n_layers for layer in layers)
+    return tuple(dict.fromkeys(layer % n_layers for layer in layers))
 
 
 class AttentionVisualizer:
@@ -187,7 +195,7 @@ class AttentionVisualizer:
             sample_idx=sample_idx,
         )
         sample = load_sample(settings).sample
-        return sample, pictures_from((), sample)
+        return sample, pictures_from((), sample, StandardError())
 
     def create_attention_visualization_for_sample(
         self,
@@ -207,8 +215,8 @@ class AttentionVisualizer:
         asked = {"layer_idx": layer_idx, "start_phrase": start_phrase, **settings}
         config = with_settings(self.config, {name: value for name, value in asked.items() if value is not None})
         item = sample_from(sample, config)
-        pictures = pictures_from(images or (), item)
         progress = StandardError()
+        pictures = pictures_from(images or (), item, progress)
         recording = record_sample(item, pictures, self.loaded, config, progress)
         paths = videos_of(recording, config, progress)
         return paths if isinstance(layer_idx, Sequence) else paths[0]
@@ -218,7 +226,7 @@ def videos_of(recording: Recording, config: RunConfig, progress: Progress) -> li
     """One video for each shown layer of a recording, under the names the README promises."""
     from attnviz_video.export.names import video_path
 
-    trace = open_trace(recording.trace_folder)
+    trace = open_trace(recording.trace_folder, progress)
     paths = []
     for layer in recording.shown_layers:
         path = video_path(config.export, layer, n_layers=len(recording.shown_layers))
@@ -261,12 +269,23 @@ def sample_from(item: Sample | Mapping[str, object], config: RunConfig) -> Sampl
     return sample_of_item(item, 0, ItemRules(here, roots, source.allow_outside_images, source.max_image_num)).sample
 
 
-def pictures_from(images: Sequence[str | Path | Image], sample: Sample) -> list[Image]:
-    """The images given, opened where they are paths; else the sample's own."""
-    from attnviz_video.sources.images import open_image, upright_rgb
+def pictures_from(
+    images: Sequence[str | Path | Image], sample: Sample, progress: Progress | None = None
+) -> list[Image]:
+    """The images given, opened where they are paths; else the sample's own. `progress` hears how they were read."""
+    from attnviz_video.sources.images import decode_image, upright_rgb
 
-    given = images or sample.image_paths
-    return [open_image(Path(image)) if isinstance(image, str | Path) else upright_rgb(image) for image in given]
+    pictures = []
+    for given in images or sample.image_paths:
+        if not isinstance(given, str | Path):
+            pictures.append(upright_rgb(given))
+            continue
+        decoded = decode_image(Path(given))
+        pictures.append(decoded.image)
+        if progress is not None:
+            for notice in decoded.notices:
+                progress.notice(notice)
+    return pictures
 
 
 def with_settings(config: Config, settings: Mapping[str, object]) -> Config:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
+import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attnviz_video.config import RenderConfig, RunConfig
 from attnviz_video.config.compose import parse
 from attnviz_video.config.demo import demo_config, with_demo
-from attnviz_video.errors import AttnVizError, Interrupted, UsageError
+from attnviz_video.errors import AttnVizError, EnvironmentFault, Interrupted, UsageError
 from attnviz_video.progress import Progress, Silent, StandardError
-from attnviz_video.stopping import stop_on_signals
+from attnviz_video.stopping import StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    from attnviz_video.pipeline import Recording
 
 PROGRAM = "visualize_heatmap.py"
 #: What each command does, in the order of the help; a function of that name below carries it out.
@@ -55,13 +63,16 @@ class RenderArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # closed by whoever started us; errors and bars must not end up on standard output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the program runs)
     try:
         return dispatch(arguments)
-    except AttnVizError as error:
+    except (AttnVizError, Interrupted) as error:
         return complain(str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
         return complain("stopped", Interrupted.exit_code, arguments)
     except BrokenPipeError:
+        drop_output()
         return 0
     except Exception as error:  # the last resort: whatever happens, one line and an exit code
         return complain(f"{type(error).__name__}: {error}; {BUG}", AttnVizError.exit_code, arguments)
@@ -69,9 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def complain(sentence: str, exit_code: int, arguments: Sequence[str]) -> int:
     """One line on standard error; the traceback only with --debug."""
-    if "--debug" in arguments:
-        traceback.print_exc()
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it; the exit code still tells
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
     return exit_code
 
 
@@ -97,67 +109,86 @@ def run(arguments: list[str]) -> int:
     """`run`: generate, record, make one video per asked layer.
 
     Raises:
-        AttnVizError: whatever stands in the way.
+        AttnVizError, Interrupted: whatever stands in the way.
     """
-    parsed = parse(
-        RunArguments,
-        arguments or ["--config", str(demo_config())],
-        prog=PROGRAM,
-        description="Let a vision-language model answer, and make a video of where it looked.",
-        epilog=commands_help(),
-        commands=COMMANDS,
-    )
-    progress = reporter(parsed.console)
-    config, notices = with_demo(parsed.run)
-    say(progress, notices)
-    from attnviz_video.api import pictures_from, videos_of
+    with stop_on_signals() as stop:
+        parsed = parse(
+            RunArguments,
+            arguments or ["--config", str(demo_config())],
+            prog=PROGRAM,
+            description="Let a vision-language model answer, and make a video of where it looked.",
+            epilog=commands_help(),
+            commands=COMMANDS,
+        )
+        progress = reporter(parsed.console)
+        config, notices = with_demo(parsed.run)
+        say(progress, notices)
+        recording = record_asked(config, progress, stop)
+        from attnviz_video.api import videos_of
+
+        try:
+            paths = videos_of(recording, config, progress)
+        except (AttnVizError, Interrupted) as error:
+            raise type(error)(f"{error}; the recording is kept, {how_to_render(recording)}") from error
+        report(parsed.console, recording.trace_folder, paths)
+    return 0
+
+
+def record_asked(config: RunConfig, progress: Progress, stop: StopRequest) -> Recording:
+    """Ask the model and record its answer.
+
+    Raises:
+        AttnVizError: whatever stands in the way.
+        Interrupted: a signal came, while tokens were generated or just after the last of them.
+    """
+    from attnviz_video.api import pictures_from
     from attnviz_video.models.load import load_model
     from attnviz_video.pipeline import check_before_loading, record_sample
     from attnviz_video.sources.dataset import load_sample
 
-    with stop_on_signals() as stop:
-        loaded_sample = load_sample(config.source)
-        say(progress, loaded_sample.notices)
-        pictures = pictures_from((), loaded_sample.sample)
-        check_before_loading(loaded_sample.sample, config)
-        progress.notice(f"loading {config.model.model_path}")
-        loaded = load_model(config.model)
-        with stop.finish_step():
-            recording = record_sample(loaded_sample.sample, pictures, loaded, config, progress, stop)
-        if recording.interrupted:
-            raise Interrupted(
-                f"stopped after {recording.n_tokens} tokens; what was recorded is in {recording.trace_folder}; "
-                f"make its video with: {PROGRAM} render {recording.trace_folder}"
-            )
-        try:
-            paths = videos_of(recording, config, progress)
-        except AttnVizError as error:
-            hint = f"the recording is kept, make its video with: {PROGRAM} render {recording.trace_folder}"
-            raise type(error)(f"{error}; {hint}") from error
-    report(parsed.console, recording.trace_folder, paths)
-    return 0
+    loaded_sample = load_sample(config.source)
+    say(progress, loaded_sample.notices)
+    pictures = pictures_from((), loaded_sample.sample, progress)
+    check_before_loading(loaded_sample.sample, config)
+    progress.notice(f"loading {config.model.model_path}")
+    loaded = load_model(config.model)
+    with stop.finish_step():
+        recording = record_sample(loaded_sample.sample, pictures, loaded, config, progress, stop)
+    if recording.interrupted:
+        raise Interrupted(
+            f"stopped after {recording.n_tokens} tokens; what was recorded is in {recording.trace_folder}; "
+            f"{how_to_render(recording)}"
+        )
+    if stop.requested:
+        raise Interrupted(f"stopped before the video; the recording is complete, {how_to_render(recording)}")
+    return recording
+
+
+def how_to_render(recording: Recording) -> str:
+    """The command that makes the videos of a recording, ready to be pasted into a shell."""
+    return f"make its video with: python {PROGRAM} render {shlex.quote(str(recording.trace_folder))}"
 
 
 def render(arguments: list[str]) -> int:
     """`render`: make videos from a recorded trace, one per asked layer.
 
     Raises:
-        AttnVizError: whatever stands in the way.
+        AttnVizError, Interrupted: whatever stands in the way.
     """
-    parsed = parse(
-        RenderArguments,
-        arguments,
-        prog=f"{PROGRAM} render",
-        description="Make videos again from a recorded trace: no model, no GPU, no torch.",
-        commands=COMMANDS,
-    )
-    progress = reporter(parsed.console)
-    from attnviz_video.api import open_trace, videos_beside
-
     with stop_on_signals():
-        trace = open_trace(parsed.trace)
+        parsed = parse(
+            RenderArguments,
+            arguments,
+            prog=f"{PROGRAM} render",
+            description="Make videos again from a recorded trace: no model, no GPU, no torch.",
+            commands=COMMANDS,
+        )
+        progress = reporter(parsed.console)
+        from attnviz_video.api import open_trace, videos_beside
+
+        trace = open_trace(parsed.trace, progress)
         paths = videos_beside(trace, parsed.render, progress)
-    report(parsed.console, trace.folder, paths)
+        report(parsed.console, trace.folder, paths)
     return 0
 
 
@@ -173,11 +204,33 @@ def say(progress: Progress, notices: Sequence[str]) -> None:
 
 
 def report(console: ConsoleSettings, trace: Path, videos: Sequence[Path]) -> None:
-    """The result on standard output: one path per line, or one JSON object."""
+    """The result on standard output: one path per line, or one JSON object.
+
+    Raises:
+        BrokenPipeError: whoever read it has gone.
+        EnvironmentFault: it cannot be written; the videos are there all the same.
+    """
     if console.json:
-        print(json.dumps({"trace": str(trace), "videos": [str(path) for path in videos]}, ensure_ascii=False))
+        text = json.dumps({"trace": str(trace), "videos": [str(path) for path in videos]}, ensure_ascii=False)
     else:
-        print("\n".join(map(str, videos)))
+        text = "\n".join(map(str, videos))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise EnvironmentFault(
+            f"cannot write the result to standard output: {error.strerror or error}; the videos were made: {text}"
+        ) from error
+
+
+def drop_output() -> None:
+    """Send what standard output still holds nowhere, or Python would fail with it once more when it ends."""
+    with suppress(io.UnsupportedOperation):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def commands_help() -> str:

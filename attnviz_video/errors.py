@@ -8,11 +8,13 @@
     │   ├── StartPhraseError         a start phrase that occurs nowhere
     │   ├── ModelError               a model that cannot be loaded or recorded
     │   └── TraceError               a trace that is damaged, too new or incomplete
-    ├── EnvironmentFault             exit 4: the machine, not the input
-    │   ├── DiskFullError            no room for what has to be written
-    │   ├── DeviceError              the device is missing or out of memory
-    │   └── EncoderError             ffmpeg failed
-    └── Interrupted                  exit 130: Ctrl-C or SIGTERM
+    └── EnvironmentFault             exit 4: the machine, not the input
+        ├── DiskFullError            no room for what has to be written
+        ├── DeviceError              the device is missing or out of memory
+        └── EncoderError             ffmpeg failed
+
+    KeyboardInterrupt
+    └── Interrupted                  exit 130: Ctrl-C or SIGTERM; no `Exception`, so that nothing swallows it
 
 A message says what was expected, what came, where, and what to do, in one line.
 """
@@ -76,7 +78,10 @@ class EncoderError(EnvironmentFault):
     """The video encoder is missing or failed."""
 
 
-class Interrupted(AttnVizError):  # noqa: N818 (nothing went wrong)
-    """The user or the system asked the program to stop."""
+class Interrupted(KeyboardInterrupt):  # noqa: N818 (nothing went wrong)
+    """The user or the system asked the program to stop.
+
+    Outside the tree above: `except Exception`, here and in every library, must not take it for a failure of its own.
+    """
 
     exit_code = 130

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import socket
+import time
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attnviz_video.errors import DiskFullError, EnvironmentFault
 
 #: errno values that mean "no room": a full disk, a quota, a file-size limit.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: A partial file that nobody wrote to for so long (seconds) is left over, whoever wrote it.
+ABANDONED = 24 * 3600.0
 
 
 def crc32(data: bytes) -> int:
@@ -39,20 +44,52 @@ def write_atomic(path: Path, data: bytes) -> None:
 def temporary_beside(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """A name beside `path` to write to; renamed to `path` when the block succeeds, removed when it fails.
 
-    The name ends like `path` does (`x.ab12.partial.mp4`), since encoders choose the container by it.
+    The name ends like `path` does (`x.….partial.mp4`), since encoders choose the container by it, and tells whose it is
+    (`remove_left_over`).
 
     Raises:
         DiskFullError, EnvironmentFault: for an `OSError` inside the block.
     """
     with os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    partial = path.with_name(f"{path.stem}.{os.getpid():08x}-{machine()}-{uuid.uuid4().hex[:4]}.partial{path.suffix}")
     try:
         with os_errors(path, needed_bytes):
             yield partial
             os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_left_over(path: Path) -> None:
+    """Remove the partial files of `path` that killed runs left: their process is gone, or long silent."""
+    name = rf"{re.escape(path.stem)}\.([0-9a-f]{{8}})-([0-9a-f]{{8}})-[0-9a-f]{{4}}\.partial{re.escape(path.suffix)}"
+    with suppress(OSError):  # tidying up must not stop the work
+        for entry in list(os.scandir(path.parent)):
+            found = re.fullmatch(name, entry.name)
+            if found is None:
+                continue
+            here = found[2] == machine()
+            if (here and is_gone(int(found[1], 16))) or time.time() - entry.stat().st_mtime > ABANDONED:
+                os.unlink(entry.path)
+
+
+def machine() -> str:
+    """This machine or container in 8 hex digits: process numbers mean something on their own machine only."""
+    return f"{crc32(socket.gethostname().encode('utf-8', 'surrogateescape')):08x}"
+
+
+def is_gone(process: int) -> bool:
+    """Whether no process of this machine has that number."""
+    if os.name != "posix":  # there, the question would end the process
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 @contextmanager

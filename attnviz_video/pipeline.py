@@ -60,8 +60,29 @@ def check_before_loading(sample: Sample, config: RunConfig) -> None:
     if identity is None:
         return
     plan, _ = plan_recording(config.capture, identity)
+    check_head(config.analysis.head, plan, identity.n_heads)
     for layer in plan.shown_layers:
         video_path(config.export, layer, n_layers=len(plan.shown_layers))
+
+
+def check_head(head: str, plan: RecordingPlan, n_heads: int) -> None:
+    """Refuse a `--head` that the recording will not be able to show.
+
+    Raises:
+        UsageError: the model has no such head, or the plan does not keep what it needs.
+    """
+    from attnviz_video.analysis.heads import parse_head
+
+    wanted = parse_head(head)
+    if wanted.kind == "one" and wanted.number >= n_heads:
+        raise UsageError(f"--head {wanted.number} is out of range: the model has query heads 0 to {n_heads - 1}")
+    needed = {"one": {wanted.number}, "max": set(range(n_heads)), "mean": set()}[wanted.kind]
+    if not needed <= set(plan.heads):
+        kept = ", ".join(map(str, plan.heads))
+        raise UsageError(
+            f"--head {head} cannot be shown: --heads keeps only {kept} of the {n_heads} query heads; "
+            "record more with --heads, or use --head mean"
+        )
 
 
 def record_sample(
@@ -90,13 +111,15 @@ def record_sample(
     from attnviz_video.tracefile.write import TraceWriter
 
     plan, notices = plan_recording(config.capture, loaded.identity())
+    check_head(config.analysis.head, plan, loaded.identity().n_heads)
     prepared = prepare(loaded, sample, images, config.model.prompt_template)
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
-    for notice in (*notices, replaced_notice(folder, header), forecast_sentence(plan, prepared, loaded, config)):
+    pictures = [png_bytes(image) for image in images]
+    forecast = forecast_sentence(plan, prepared, loaded, config, sum(map(len, pictures)))
+    for notice in (*notices, replaced_notice(folder, header), forecast):
         if notice:
             progress.notice(notice)
-    pictures = [png_bytes(image) for image in images]
     with ExitStack() as stack:
         writer = stack.enter_context(
             TraceWriter.create(
@@ -164,8 +187,10 @@ def render_trace(
         )
 
 
-def forecast_sentence(plan: RecordingPlan, prepared: Prepared, loaded: LoadedModel, config: RunConfig) -> str:
-    """How large the trace may become, said before the generation starts.
+def forecast_sentence(
+    plan: RecordingPlan, prepared: Prepared, loaded: LoadedModel, config: RunConfig, image_bytes: int
+) -> str:
+    """How large the trace may become, its images of `image_bytes` included; said before the generation starts.
 
     Raises:
         UsageError: it may exceed `max_trace_gb`.
@@ -176,6 +201,7 @@ def forecast_sentence(plan: RecordingPlan, prepared: Prepared, loaded: LoadedMod
     forecast = forecast_bytes(
         plan, loaded.identity(), layout.n_prompt, config.capture.max_new_tokens, len(layout.images)
     )
+    forecast += image_bytes
     if forecast > config.trace.max_trace_gb * 1e9:
         raise UsageError(
             f"the trace may take {megabytes(forecast)}, more than --max_trace_gb {config.trace.max_trace_gb:g}; "
@@ -183,7 +209,7 @@ def forecast_sentence(plan: RecordingPlan, prepared: Prepared, loaded: LoadedMod
         )
     return (
         f"recording: {layout.n_prompt} prompt tokens, up to {config.capture.max_new_tokens} new ones; "
-        f"the trace takes at most {megabytes(forecast)}"
+        f"the trace then takes about {megabytes(forecast)}"
     )
 
 
@@ -199,6 +225,7 @@ def trace_header(sample: Sample, prepared: Prepared, loaded: LoadedModel, plan: 
         heads=plan.heads,
         mean_layers=plan.mean_layers,
         scalar_layers=plan.scalar_layers,
+        shown_layers=plan.shown_layers,
         query_rows=plan.query_rows,
         versions=versions | {"python": platform.python_version()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

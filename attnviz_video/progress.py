@@ -40,6 +40,8 @@ class StandardError:
     """tqdm bars and one-line notices on standard error."""
 
     def notice(self, sentence: str) -> None:
+        if sys.stderr is None:  # a program without a console
+            return
         from tqdm import tqdm
 
         # tqdm.write keeps a running bar and the sentence on lines of their own.
@@ -49,7 +51,9 @@ class StandardError:
     def track(self, description: str, total: int | None, unit: str) -> Iterator[Advance]:
         from tqdm import tqdm
 
-        with tqdm(desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
+        with tqdm(
+            disable=sys.stderr is None, desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True
+        ) as bar:
 
             def advance(parts: int) -> None:
                 bar.update(parts)

@@ -12,13 +12,25 @@ from PIL import Image
 
 import attnviz_video
 from attnviz_video import AttentionVisualizer, open_trace, record, render_video
-from attnviz_video.api import shown_layers, with_settings
+from attnviz_video.api import pictures_from, shown_layers, with_settings
 from attnviz_video.config import RunConfig
+from attnviz_video.core.sample import Sample
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.progress import Silent
 from attnviz_video.testing.video import probe
+from tests.tracefile.made import made
 
 SMALL: dict[str, Any] = {"width": 640, "height": 360, "pace": 8.0}
+
+
+class Heard(Silent):
+    """Keeps the notices."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, sentence: str) -> None:
+        self.notices.append(sentence)
 
 
 @pytest.fixture
@@ -90,6 +102,7 @@ def test_a_trace_opens_again_and_renders(trace: Any, tmp_path: Path) -> None:
 
 def test_negative_layers_count_from_the_end(trace: Any) -> None:
     assert shown_layers(trace, (-1, 0)) == (3, 0)
+    assert shown_layers(trace, (3, -1, 0, 3)) == (3, 0)
     with pytest.raises(UsageError, match="--layer_idx 7: the model has layers 0 to 3"):
         shown_layers(trace, (7,))
 
@@ -130,3 +143,40 @@ def test_the_visualizer_takes_a_raw_item_and_open_pictures(
         )
     assert isinstance(path, Path)
     assert len(open_trace(tmp_path / "o/trace_sample0").data.layout.images) == 1
+
+
+def test_f23_an_incomplete_trace_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = made(20)
+    with recording.writer(tmp_path / "trace") as writer:
+        for step in recording.steps:
+            writer.add(step)
+    heard = Heard()
+    assert open_trace(tmp_path / "trace", heard).n_steps == 20
+    sentence = f"{tmp_path / 'trace'}: the trace is incomplete, 20 steps (its recording failed)"
+    assert heard.notices == [sentence]
+    open_trace(tmp_path / "trace")
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_picture_that_holds_several_is_said_to(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (level, 0, 0)) for level in (0, 255)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    heard = Heard()
+    (picture,) = pictures_from((), Sample(0, "x", "?", (tmp_path / "a.gif",)), heard)
+    assert picture.size == (8, 8)
+    assert heard.notices == [f"{tmp_path / 'a.gif'}: holds several pictures; the first is used"]
+
+
+def test_f20_the_size_said_beforehand_is_about_that_of_the_trace(
+    tiny_model: Any, picture: Path, tmp_path: Path
+) -> None:
+    heard = Heard()
+    recorded = record(
+        tiny_model("qwen2_vl"), images=[picture], question="What is it?", progress=heard, layer_idx=1,
+        start_phrase="", max_new_tokens=40, output_dir=tmp_path / "out",
+    )  # fmt: skip
+    (said,) = [sentence for sentence in heard.notices if "the trace then takes about" in sentence]
+    number, unit = said.split("about ")[1].split()
+    taken = sum(file.stat().st_size for file in recorded.folder.iterdir())
+    assert recorded.n_steps == 40
+    assert 0.6 < float(number) * {"kB": 1e3, "MB": 1e6}[unit] / taken < 1.6

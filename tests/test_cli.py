@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from attnviz_video import cli
+from attnviz_video import api, cli, pipeline
 from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import replace_settings
 from attnviz_video.config.demo import demo_config, with_demo
+from attnviz_video.errors import Interrupted
 from attnviz_video.testing.video import probe
 from attnviz_video.tracefile.read import open_trace
 
@@ -126,6 +127,17 @@ def test_render_shows_all_recorded_layers_by_default(
     assert [Path(line).name[-10:-4] for line in capsys.readouterr().out.splitlines()] == ["layer1", "layer3"]
 
 
+def test_f22_render_shows_the_layers_the_trace_was_made_for(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*flags, "--layer_idx", "2", "--layers", "all", "--quiet"]) == 0
+    trace = tmp_path / "out/trace_sample0"
+    assert open_trace(trace).header.head_layers == (0, 1, 2, 3)
+    capsys.readouterr()
+    assert cli.main(["render", str(trace), *SMALL, "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out/combined_attention_visualization_layer2.mp4'}\n"
+
+
 def test_quiet_prints_nothing_but_the_path(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*flags, "--layer_idx", "2", "--quiet"]) == 0
     captured = capfd.readouterr()
@@ -186,6 +198,37 @@ def test_f17_a_layer_out_of_range_is_refused_before_the_model_loads(
 
     monkeypatch.setattr(load, "load_model", lambda settings: pytest.fail("the model was loaded"))
     assert "has 4 layers; give 0 to 3" in failure(capsys, [*flags, "--layer_idx", "20"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["--head", "99"], "--head 99 is out of range: the model has query heads 0 to 3"),
+        (["--head", "max", "--heads", "0"], "--head max cannot be shown: --heads keeps only 0 of the 4 query heads; "
+         "record more with --heads, or use --head mean"),
+        (["--head", "1", "--heads", "0,2"], "--head 1 cannot be shown: --heads keeps only 0, 2 of the 4 query heads"),
+    ],
+)  # fmt: skip
+def test_f17_a_head_that_cannot_be_shown_is_refused_before_the_model_loads(
+    flags: list[str],
+    asked: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from attnviz_video.models import load
+
+    monkeypatch.setattr(load, "load_model", lambda settings: pytest.fail("the model was loaded"))
+    assert sentence in failure(capsys, [*flags, "--layer_idx", "2", *asked])
+
+
+def test_a_frame_that_is_too_small_is_refused_before_the_model_loads(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attnviz_video.models import load
+
+    monkeypatch.setattr(load, "load_model", lambda settings: pytest.fail("the model was loaded"))
+    assert "--width: expected a whole number from 480" in failure(capsys, [*flags, "--width", "400"])
 
 
 def test_f17_a_layer_that_was_not_recorded_names_those_that_were(
@@ -266,12 +309,14 @@ def test_a_failed_video_leaves_the_recording_and_says_how_to_go_on(
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
     line = failure(capsys, [*flags, "--layer_idx", "2"], exit_code=4)
     trace = tmp_path / "out/trace_sample0"
-    assert f"the recording is kept, make its video with: visualize_heatmap.py render {trace}" in line
+    assert f"the recording is kept, make its video with: python visualize_heatmap.py render {trace}" in line
     assert open_trace(trace).status == "complete"
 
 
 @pytest.mark.slow
-def test_f24_ctrl_c_while_generating_keeps_what_was_recorded(flags: list[str], tmp_path: Path) -> None:
+def test_f24_ctrl_c_while_generating_keeps_what_was_recorded(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [*flags, "--layer_idx", "2", "--max_new_tokens", "3000"]
     command = [sys.executable, "visualize_heatmap.py", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -285,9 +330,58 @@ def test_f24_ctrl_c_while_generating_keeps_what_was_recorded(flags: list[str], t
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert f"make its video with: visualize_heatmap.py render {partial}" in err
+    assert f"make its video with: python visualize_heatmap.py render {partial}" in err
     trace = open_trace(partial)
     assert trace.status == "failed"
     assert len(trace.steps) >= 16
     rendered = ["render", str(partial), "--layer_idx", "2", "-o", str(tmp_path / "x.mp4"), "--quiet", *SMALL]
     assert cli.main(rendered) == 0
+    assert cli.main([word for word in rendered if word != "--quiet"]) == 0
+    assert f"the trace is incomplete, {len(trace.steps)} steps (its recording failed)" in capsys.readouterr().err
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+def test_f24_a_signal_before_anything_is_loaded_is_130_with_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*anything: object) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "reporter", stopped)
+    assert failure(capsys, ["--question", "x"], exit_code=130) == "error: stopped by SIGTERM"
+    assert failure(capsys, ["render", "x"], exit_code=130) == "error: stopped by SIGTERM"
+
+
+def test_f24_ctrl_c_just_after_the_last_token_makes_no_video(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_sample = pipeline.record_sample
+
+    def stopped(*arguments: Any) -> Any:
+        recording = record_sample(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+        return recording
+
+    monkeypatch.setattr(pipeline, "record_sample", stopped)
+    line = failure(capsys, [*flags, "--layer_idx", "2"], exit_code=130)
+    trace = tmp_path / "out/trace_sample0"
+    hint = f"make its video with: python visualize_heatmap.py render {trace}"
+    assert line == f"error: stopped before the video; the recording is complete, {hint}"
+    assert open_trace(trace).status == "complete"
+    assert list((tmp_path / "out").glob("*.mp4")) == []
+
+
+def test_f24_ctrl_c_while_rendering_keeps_the_recording(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object) -> Any:
+        raise Interrupted("stopped by SIGINT")
+
+    monkeypatch.setattr(api, "videos_of", stopped)
+    spaced = [str(tmp_path / "my videos") if word == str(tmp_path / "out") else word for word in flags]
+    line = failure(capsys, [*spaced, "--layer_idx", "2"], exit_code=130)
+    trace = tmp_path / "my videos/trace_sample0"
+    assert "error: stopped by SIGINT; the recording is kept, make its video with: " in line
+    assert line.endswith(f"python visualize_heatmap.py render '{trace}'")

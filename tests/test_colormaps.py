@@ -46,7 +46,7 @@ def test_t28_luminance_only_falls(name: str) -> None:
 @pytest.mark.parametrize("name", ["cividis", "viridis", "magma"])
 @pytest.mark.parametrize("ground", [(255, 255, 255), (27, 30, 36)])
 def test_t28_luminance_only_rises_as_painted_behind_tokens(name: str, ground: tuple[int, int, int]) -> None:
-    bright = _luminances(token_heat(name, "box").ramp(ground))
+    bright = _luminances(token_heat(name, "box", ground).ramp(ground))
     assert np.diff(bright[::8]).min() > 0
     assert bright[-1] - bright[0] > 0.5
 

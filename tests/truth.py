@@ -18,6 +18,9 @@ from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.testing.readback import peak_from_pixels
 
+#: What `peak_from_pixels` returns where a frame shows no weight on an image.
+NOTHING = -1
+
 
 @dataclass
 class Truth:
@@ -55,25 +58,33 @@ def count_truth(raw: TraceData, shown: TraceData, layer: int, grid: tuple[int, i
         for image in range(len(raw.layout.images)):
             expected = expected_patch(raw, row, image)
             x, y = shown_point(painter, frame, image)
-            found = int(y * grid[0]) * grid[1] + int(x * grid[1])
+            found = int(y * grid[0]) * grid[1] + int(x * grid[1]) if x >= 0 else NOTHING
             truth.frames += 1
             truth.agreeing += found == expected
             if (number, image) in phrase_at:
                 expected_point = (expected % grid[1] + 0.5) / grid[1], (expected // grid[1] + 0.5) / grid[0]
+                expected_point = expected_point if expected != NOTHING else (-1.0, -1.0)
                 truth.words += 1
                 truth.in_box_by_trace += in_box(expected_point, phrase_at[number, image], grid)
                 truth.in_box_by_pixels += in_box((x, y), phrase_at[number, image], grid)
 
 
 def expected_patch(trace: TraceData, row: np.ndarray, image: int) -> int:
-    """The heaviest of the image's tokens, counted along the prompt: the model's own order, row by row."""
+    """The heaviest of the image's tokens, counted along the prompt: the model's own order, row by row.
+
+    `NOTHING` where the row (float16 on disk) gives the whole image exactly 0: then no cell may be marked.
+    """
     run = [token.position for token in trace.tokens if token.role == "image" and token.image == image]
-    return int(np.argmax(row[np.array(run)]))
+    weights = row[np.array(run)]
+    return int(np.argmax(weights)) if weights.max() > 0 else NOTHING
 
 
 def shown_point(painter: FramePainter, frame: np.ndarray, image: int) -> tuple[float, float]:
-    """Middle of the brightest cell on the frame, as shares (x, y) of the painted image's width and height."""
-    left, top, right, bottom = painter.patch_cells(image)[peak_from_pixels(painter, frame, image)].tolist()
+    """Middle of the brightest cell, as shares (x, y) of the image's size; (-1, -1) where none is marked."""
+    peak = peak_from_pixels(painter, frame, image)
+    if peak == NOTHING:
+        return -1.0, -1.0
+    left, top, right, bottom = painter.patch_cells(image)[peak].tolist()
     x0, y0, x1, y1 = painter.images.views[image].box
     return ((left + right) / 2 - x0) / (x1 - x0), ((top + bottom) / 2 - y0) / (y1 - y0)
 

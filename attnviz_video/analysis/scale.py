@@ -2,7 +2,9 @@
 
 `shared`: one scale for the whole video, from 0 to the 99.5th percentile of the region's weights without the
 sinks, so that frames can be compared and a share of 0.1 % never looks like one of 60 %. `per_frame`: each frame
-up to its own maximum. With scope `joint` text and images share one scale. Nothing is renormalised.
+up to its own maximum. What counts as one weight is what is painted as one: a patch, or a display unit of the text
+(the sum of its tokens), but not the current token, which is blue. With scope `joint` text and images share one
+scale. Nothing is renormalised.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attnviz_video.core.scores import ColorScale, FrameWeights, Region
+from attnviz_video.core.units import unit_sums
 
 #: Share of the weights that a shared scale covers; the rest take the top colour, and the legend says "≥".
 COVERED = 0.995
@@ -49,18 +52,26 @@ class WeightHistogram:
 
 @dataclass(frozen=True, eq=False)
 class ShownPositions:
-    """What of a frame enters its scale: the text the panel shows, and no sinks."""
+    """What of a frame enters its scale: the text the panel paints in colour, and the patches, each without sinks."""
 
-    #: True for text positions that are shown (from the start phrase on), one entry per position.
-    text: Bool[np.ndarray, "positions"]
-    text_sinks: Bool[np.ndarray, "positions"]
+    #: First position and stop of every display unit of the text panel, in order.
+    units: Int[np.ndarray, "units 2"]
+    #: True for units that hold a sink.
+    unit_sinks: Bool[np.ndarray, "units"]
     #: True for patches that are sinks, one array per image.
     image_sinks: tuple[Bool[np.ndarray, "_"], ...]
+    n_prompt: int
 
     def weights(self, frame: FrameWeights, region: Region) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
-        """The shown weights of `region`: without the sinks, and those of the sinks."""
+        """The weights of `region` as painted: without the sinks, and those of the sinks.
+
+        Text is painted in whole units, and those before the current token only: it is blue, whatever its weight
+        (in a row of the `reading` convention it has one).
+        """
         if region == "text":
-            return frame.text[self.text & ~self.text_sinks], frame.text[self.text & self.text_sinks]
+            n_colored = int(np.searchsorted(self.units[:, 1], self.n_prompt + frame.step, side="right"))
+            sums, are_sinks = unit_sums(frame.text, self.units[:n_colored]), self.unit_sinks[:n_colored]
+            return sums[~are_sinks], sums[are_sinks]
         flat = np.concatenate([*frame.images, np.zeros(0, dtype=np.float32)])
         sinks = np.concatenate([*self.image_sinks, np.zeros(0, dtype=bool)])
         return flat[~sinks], flat[sinks]

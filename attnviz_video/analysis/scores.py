@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from attnviz_video.analysis.checks import RowReport, check_rows, refuse_unclean
 from attnviz_video.analysis.convention import row_of_frame
@@ -21,9 +21,11 @@ from attnviz_video.analysis.heads import (
 from attnviz_video.analysis.regions import Regions, regions_of, split_row
 from attnviz_video.analysis.scale import COVERED, ScaleTally, ShownPositions, frame_scale
 from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.analysis.shares import RowShares, row_shares
 from attnviz_video.analysis.sinks import SinkTally, masked, relative
 from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
 from attnviz_video.core.trace import TraceData
+from attnviz_video.core.units import display_units, unit_edges
 from attnviz_video.errors import TraceError, UsageError
 
 
@@ -77,14 +79,38 @@ class Scores:
         joint = self.settings.scale_scope == "joint"
         return frame_scale(self.frame(number), self.shown, joint=joint, gamma=self.settings.gamma)
 
+    @property
+    def is_shown(self) -> Bool[np.ndarray, "positions"]:
+        """True for the positions that the text panel shows."""
+        ends = np.zeros(self.regions.n_positions + 1, dtype=np.int64)
+        np.add.at(ends, self.shown.units.ravel(), np.tile([1, -1], len(self.shown.units)))
+        is_shown: Bool[np.ndarray, "positions"] = np.cumsum(ends[:-1]) > 0
+        return is_shown
+
+    @property
+    def has_hidden_text(self) -> bool:
+        """Whether there is text that the panel does not show, such as the prompt before a start phrase."""
+        return bool((self.regions.is_text & ~self.is_shown).any())
+
+    @property
+    def hidden_sinks(self) -> tuple[Sink, ...]:
+        """The sinks that carry no mark because their text is not shown."""
+        is_shown = self.is_shown
+        return tuple(sink for sink in self.sinks if sink.image < 0 and not is_shown[sink.position])
+
+    def shares(self, number: int) -> RowShares:
+        """Where the weight of frame `number`'s row lies, sinks included; NaN without a row.
+
+        A maximum over heads adds up to more than 1 and has no shares: those of the mean over the heads are given.
+        """
+        step = row_of_frame(self.steps[number], frozenset(self.steps), self.settings.convention)
+        head = HeadReduction("mean") if self.head.kind == "max" else self.head
+        row = None if step is None else reduce_heads(self.trace, step, self.layer, head)
+        return row_shares(row, self.regions, self.is_shown)
+
     def image_share(self, number: int) -> Float[np.ndarray, "images"]:
-        """Share of frame `number`'s row that falls on each image, sinks included; NaN without a row."""
-        row = self.row(number)
-        if row is None:
-            return np.full(len(self.regions.patches), np.nan, dtype=np.float32)
-        weights = np.where(np.isfinite(row) & (row > 0), row, 0.0).astype(np.float64)
-        total = weights.sum() or 1.0
-        return np.array([weights[positions].sum() / total for positions in self.regions.patches], dtype=np.float32)
+        """Share of frame `number`'s row that falls on each image, as in `shares`."""
+        return self.shares(number).images
 
 
 def score(trace: TraceData, layer: int, settings: AnalysisSettings) -> Scores:
@@ -126,13 +152,20 @@ def shown_steps(trace: TraceData) -> tuple[int, ...]:
     first = max(trace.header.start.first_step, trace.header.start.first_shown - trace.n_prompt)
     steps = tuple(info.index for info in trace.steps if info.recorded and info.index >= first)
     if not steps:
-        found = "no token was generated"
-        if trace.steps:
-            found = f"{len(trace.steps)} tokens were generated, but recording starts with token {first}"
         raise TraceError(
-            f'nothing to render: {found}; generate more (--max_new_tokens) or start earlier (--start_phrase "")'
+            f"nothing to render: {_why_nothing(trace, first)}; "
+            'generate more (--max_new_tokens) or start earlier (--start_phrase "")'
         )
     return steps
+
+
+def _why_nothing(trace: TraceData, first: int) -> str:
+    start, n_tokens = trace.header.start, len(trace.steps)
+    if not n_tokens:
+        return "no token was generated"
+    if start.phrase and start.found_in == "none":
+        return f"no row was recorded, because the start phrase {start.phrase!r} is not in the {n_tokens} tokens written"
+    return f"{n_tokens} tokens were generated, but recording starts with token {first}"
 
 
 def _row_steps(steps: tuple[int, ...], settings: AnalysisSettings) -> Iterator[int]:
@@ -146,8 +179,11 @@ def _row_steps(steps: tuple[int, ...], settings: AnalysisSettings) -> Iterator[i
 def _shown_positions(trace: TraceData, regions: Regions, sinks: tuple[Sink, ...]) -> ShownPositions:
     is_sink = np.zeros(regions.n_positions, dtype=bool)
     is_sink[[sink.position for sink in sinks]] = True
-    text = regions.is_text & (np.arange(regions.n_positions) >= trace.header.start.first_shown)
-    return ShownPositions(text, is_sink, tuple(is_sink[positions] for positions in regions.patches))
+    units = unit_edges(display_units(trace.tokens[trace.header.start.first_shown :]))
+    n_sinks = np.concatenate([[0], np.cumsum(is_sink)])
+    unit_sinks = n_sinks[units[:, 1]] > n_sinks[units[:, 0]]
+    image_sinks = tuple(is_sink[positions] for positions in regions.patches)
+    return ShownPositions(units, unit_sinks, image_sinks, trace.n_prompt)
 
 
 def _with_shared_scale(scores: Scores) -> Scores:

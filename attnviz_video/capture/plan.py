@@ -13,8 +13,12 @@ from attnviz_video.errors import ModelError, UsageError
 #: Shown where the user names no layer.
 DEFAULT_LAYER = 20
 _ROW_BYTES = 2
-#: One scalar as text in steps.jsonl, its comma included.
-_SCALAR_BYTES = 8
+#: One scalar in scalars.f32.
+_SCALAR_BYTES = 4
+#: About one line of steps.jsonl (770) and the line of its token in tokens.jsonl; measured on the shipped model.
+_STEP_BYTES = 1000
+#: About one line of tokens.jsonl.
+_TOKEN_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,10 @@ def _head(asked: int, model: ModelIdentity) -> int:
 
 
 def forecast_bytes(plan: RecordingPlan, model: ModelIdentity, n_prompt: int, n_new: int, n_images: int) -> int:
-    """Bytes a trace will take: its rows in float16, and the scalars as text."""
+    """About the bytes a trace will take besides its images: rows in float16, scalars in float32, text."""
     scalars = n_new * len(plan.scalar_layers) * model.n_heads * (n_images + 3)
-    return row_bytes(plan, n_prompt, n_new) + scalars * _SCALAR_BYTES
+    text = n_new * _STEP_BYTES + n_prompt * _TOKEN_BYTES
+    return row_bytes(plan, n_prompt, n_new) + scalars * _SCALAR_BYTES + text
 
 
 def row_bytes(plan: RecordingPlan, n_prompt: int, n_new: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attnviz_video.config.coercion import Origin, shown
 from attnviz_video.errors import UsageError
+from attnviz_video.render.settings import LEAST_SIZE
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ RANGES: Mapping[str, Range] = {
     "seed": Range(low=0, high=2**63 - 1),
     "max_trace_gb": Range(low=0, open_low=True),
     "gamma": Range(low=0, high=10, open_low=True),
-    "width": Range(low=320, high=8192),  # H.264 players stop at about 8192
-    "height": Range(low=240, high=8192),
+    "width": Range(low=LEAST_SIZE[0], high=8192),  # H.264 players stop at about 8192
+    "height": Range(low=LEAST_SIZE[1], high=8192),
     "pace": Range(low=0.05, high=240),
     "fps": Range(low=1, high=240),
     "crf": Range(low=0, high=51),

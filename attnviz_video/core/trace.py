@@ -79,6 +79,8 @@ class TraceHeader:
     generation: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    #: Layers the recording was made for, in the order asked; () where unknown: then all of `head_layers`.
+    shown_layers: tuple[int, ...] = field(default=(), metadata={"later": "manifests without it are read"})
 
 
 @runtime_checkable

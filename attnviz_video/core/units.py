@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from attnviz_video.core.tokens import Token
 
 
@@ -42,6 +45,24 @@ def display_units(tokens: Sequence[Token]) -> tuple[DisplayUnit, ...]:
             units.append(DisplayUnit(first, token.position + 1, text, token.special))
             first = None
     return tuple(units)
+
+
+def unit_edges(units: Sequence[DisplayUnit]) -> Int[np.ndarray, "units 2"]:
+    """First position and stop of every unit, for `unit_sums`."""
+    return np.array([[unit.first, unit.stop] for unit in units], dtype=np.int64).reshape(-1, 2)
+
+
+def unit_sums(weights: Float[np.ndarray, "positions"], edges: Int[np.ndarray, "units 2"]) -> Float[np.ndarray, "units"]:
+    """Weight of each unit: the sum of its tokens' weights (a character's pieces are one thing to the reader).
+
+    NaN where one of them is NaN: the sum is not known then.
+    """
+    if not edges.size:
+        return np.zeros(0, dtype=np.float32)
+    # One more entry, since a unit may stop where the weights do, and `reduceat` takes no index beyond the last.
+    padded = np.append(weights, np.float32(0)).astype(np.float32)
+    sums: Float[np.ndarray, "units"] = np.add.reduceat(padded, edges.ravel())[::2]
+    return sums
 
 
 def _nothing_follows(tokens: Sequence[Token], number: int) -> bool:

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from attnviz_video.errors import AttnVizError, EncoderError
 from attnviz_video.export.ffmpeg import FfmpegProcess, count_frames
 from attnviz_video.export.settings import ExportSettings
-from attnviz_video.files import temporary_beside
+from attnviz_video.files import remove_left_over, temporary_beside
 
 #: RGB → YUV by the matrix of HD video, and the tags that say so. Untagged or BT.601 video shows (0,200,0) as (0,168,0);
 #: the colours are the data. `setparams` is needed since the encoder's own options leave two of the tags unknown.
@@ -59,6 +59,7 @@ def write_mp4(
         raise AttnVizError(f"no frames to write to {path}")
     width, height = size
     padded = PaddedFrame(width, height)
+    remove_left_over(path)
     with temporary_beside(path) as partial:
         arguments = encoder_arguments(padded.size, partial, settings, metadata)
         with FfmpegProcess(arguments, path, needed_bytes=int(n_frames * width * height * BYTES_PER_PIXEL)) as ffmpeg:

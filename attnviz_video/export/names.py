@@ -29,14 +29,14 @@ def video_path(settings: ExportSettings, layer: int, n_layers: int = 1) -> Path:
             f"-o {settings.output} names one file, but {n_layers} layers are asked for; "
             "name one layer with --layer_idx, or give a folder with --output_dir"
         )
-    path = settings.output if settings.output is not None else settings.output_dir / video_name(layer)
+    path = settings.output if settings.output is not None else settings.folder / video_name(layer)
     check_target(path, overwrite=settings.overwrite)
     return path
 
 
 def trace_path(settings: ExportSettings, sample: Sample) -> Path:
     """The folder of the trace of `sample`."""
-    return settings.output_dir / f"trace_sample{sample.index}"
+    return settings.folder / f"trace_sample{sample.index}"
 
 
 def rendered_path(settings: ExportSettings, trace_folder: Path, layer: int, n_layers: int = 1) -> Path:
@@ -45,8 +45,7 @@ def rendered_path(settings: ExportSettings, trace_folder: Path, layer: int, n_la
     Raises:
         UsageError: as `video_path`.
     """
-    elsewhere = settings.output is not None or settings.output_dir != ExportSettings().output_dir
-    if elsewhere:
+    if settings.output is not None or settings.output_dir is not None:
         return video_path(settings, layer, n_layers)
     path = beside_trace(trace_folder, layer)
     check_target(path, overwrite=settings.overwrite)

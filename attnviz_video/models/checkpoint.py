@@ -41,6 +41,8 @@ def find_checkpoint(settings: ModelSettings) -> Checkpoint:
     """
     if settings.model_path is None:
         raise ModelError("no model was given; name a folder or a hub id with --model_path")
+    if not settings.model_path.strip():
+        raise ModelError("--model_path is empty; name a folder or a hub id with it")
     checkpoint = Checkpoint(
         _source(settings.model_path), settings.revision, settings.trust_remote_code, _read_config(settings)
     )

@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
-from attnviz_video.errors import DeviceError
+from attnviz_video.errors import DeviceError, UsageError
 
 
 def resolve_device(wanted: str) -> torch.device:
     """The device `wanted` names; "auto" takes cuda, then mps, then cpu.
 
     Raises:
-        DeviceError: the name is unknown, or that device is not there.
+        UsageError: there is no kind of device of that name.
+        DeviceError: that device is not there.
     """
     there = available_devices()
     if wanted == "auto":
@@ -21,7 +22,7 @@ def resolve_device(wanted: str) -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise DeviceError(f"unknown device {wanted!r}; this machine has: {_listed(there)} (--device)") from error
+        raise UsageError(f"--device: unknown device {wanted!r}; this machine has: {_listed(there)}") from error
     if device.type not in there or (device.index or 0) >= there[device.type]:
         raise DeviceError(f"device {wanted!r} is not there; this machine has: {_listed(there)} (--device)")
     return device

@@ -36,7 +36,10 @@ def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template
         ModelError: no chat template, a video, a prompt longer than the model's context, or a layout rule that does
             not fit what the processor returned.
     """
-    text = user_text(sample.problem, template)
+    try:
+        text = user_text(sample.problem, template)
+    except DatasetError as error:
+        raise DatasetError(f"{_place(sample)}: {error}") from error
     conversation = user_turn(images, text)
     rendered = render(loaded.processor, conversation)
     outputs = _process(loaded, sample, conversation)
@@ -48,6 +51,11 @@ def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template
         tokens=_tokens(loaded, outputs, layout, len(images), text),
         rendered_prompt=rendered,
     )
+
+
+def _place(sample: Sample) -> str:
+    """Where a sample was read."""
+    return f"{sample.source}, item {sample.index}" if sample.source else f"sample {sample.id}"
 
 
 def user_text(problem: str, template: str) -> str:

@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from attnviz_video.analysis.scores import Scores
+from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.step import StepInfo
-from attnviz_video.render.brush import fill, mark_sink, write
+from attnviz_video.render.brush import fill, write
 from attnviz_video.render.escape import SPACE_MARK, special_tag
+from attnviz_video.render.keys import key_names, paint_keys
 from attnviz_video.render.numbers import percent
 from attnviz_video.render.plan import FramePlan
 from attnviz_video.render.typefaces import Faces, Typeface
@@ -19,7 +21,10 @@ from attnviz_video.theme import Theme
 _CANDIDATES_SHOWN = 3
 #: Longest piece of a candidate that is written out.
 _LONGEST_PIECE = 16
+#: Fewer characters of a model's name say nothing.
+_LEAST_MODEL = 8
 _SEPARATOR = "  ·  "
+_NARROW_SEPARATOR = " · "
 
 
 class Footer:
@@ -41,18 +46,15 @@ class Footer:
         left, top, right, _ = self._plan.title
         bold = self._title_face
         write(frame, left, top, bold.fit(bold.visible(self._title), right - left), bold, theme.color("ink"))
-        self._status_end = self._paint_keys(frame) - theme.px("frame.gap")
+        self._status_end = paint_keys(frame, key_names(self._scores), self._keys_box(), face, theme)
         left, top, right, _ = self._plan.footer
-        words = footer_words(self._scores)
         guessed = "layout guessed" if self._scores.trace.layout.guessed else ""
         if guessed:
             right -= face.width(guessed)
             write(frame, right, top, guessed, face, theme.color("notice"))
             right -= theme.px("frame.gap")
-        model = face.visible(self._scores.trace.header.model.short_name)
-        room = right - left - face.width(_SEPARATOR + words)
-        model = short_model_id(model, max(room, (right - left) // 5), face)
-        write(frame, left, top, face.fit(f"{model}{_SEPARATOR}{words}", right - left), face, theme.color("ink.soft"))
+        words = fitting_words(self._scores, right - left, face)
+        write(frame, left, top, face.fit(words, right - left), face, theme.color("ink.soft"))
 
     def paint(self, frame: UInt8[np.ndarray, "height width 3"], number: int, *, has_row: bool) -> None:
         """How far the answer is, the probability of the current token, and what else the model considered."""
@@ -63,7 +65,7 @@ class Footer:
         fill(frame, (left, top, left + done, bottom), theme.color("accent"))
         x, y, end = self._plan.status[0], self._plan.status[1], self._status_end
         info = self._infos[self._scores.steps[number]]
-        parts = [(f"step {number + 1}/{self._scores.n_frames}", "ink")]
+        parts = [(words, "notice" if place else "ink") for place, words in enumerate(self._progress_words(number))]
         if not has_row:
             parts.append(("no row: nothing was written after this token", "notice"))
         parts += [(words, "ink" if place == 0 else "ink.soft") for place, words in enumerate(probability_words(info))]
@@ -76,44 +78,16 @@ class Footer:
                 write(frame, x, y, _SEPARATOR, face, theme.color("ink.faint"))
             x = write(frame, start, y, shown, face, theme.color(color))
 
-    def _paint_keys(self, frame: UInt8[np.ndarray, "height width 3"]) -> int:
-        """What the marks mean, at the right; returns where they begin."""
-        theme, face = self._theme, self._face
-        _, top, right, _ = self._plan.status
-        half = face.height // 2
-        keys = ["current token"]
-        if self._scores.sinks:
-            keys.append("attention sink")
-        if self._scores.trace.layout.images:
-            keys.append("peak patch")
-        x = right
-        for key in reversed(keys):
-            x -= face.width(key)
-            write(frame, x, top, key, face, theme.color("ink.soft"))
-            x -= face.height
-            radius = max(2, half - half // 3)
-            middle = (x + half, top + half)
-            self._paint_key(frame, key, middle, radius)
-            x -= theme.px("frame.gap")
-        return x
+    def _progress_words(self, number: int) -> tuple[str, ...]:
+        """Which step of how many, and whether there would be more had the recording come to its end."""
+        step = f"step {number + 1}/{self._scores.n_frames}"
+        return (step,) if self._scores.trace.status == "complete" else (step, "recording incomplete")
 
-    def _paint_key(
-        self, frame: UInt8[np.ndarray, "height width 3"], key: str, middle: tuple[int, int], radius: int
-    ) -> None:
-        theme, (x, y) = self._theme, middle
-        square = (x - radius, y - radius, x + radius, y + radius)
-        rim = max(1, radius // 4)
-        inner = (square[0] + rim, square[1] + rim, square[2] - rim, square[3] - rim)
-        if key == "attention sink":
-            mark_sink(frame, x, y, theme.px("sink.radius"), theme.color("sink.fill"), theme.color("sink.rim"))
-        elif key == "current token":
-            fill(frame, square, theme.color("token.current.outline"))
-            fill(frame, inner, theme.color("token.current"))
-        else:
-            fill(frame, square, theme.color("peak.outer"))
-            fill(frame, inner, theme.color("peak.inner"))
-            hollow = (inner[0] + rim, inner[1] + rim, inner[2] - rim, inner[3] - rim)
-            fill(frame, hollow, theme.color("ramp.ground"))
+    def _keys_box(self) -> PixelBox:
+        """The status line without the part that the keys may never take: the step, the longest one."""
+        left, top, right, bottom = self._plan.status
+        words = self._face.visible(_SEPARATOR.join(self._progress_words(self._scores.n_frames - 1)))
+        return left + self._face.width(words) + self._theme.px("frame.gap"), top, right, bottom
 
 
 def short_model_id(model: str, room: int, face: Typeface) -> str:
@@ -123,7 +97,27 @@ def short_model_id(model: str, room: int, face: Typeface) -> str:
     return "…" + short[folder:] if short != model and 0 < folder < len(short) - 1 else short
 
 
-def footer_words(scores: Scores) -> str:
+def fitting_words(scores: Scores, room: int, face: Typeface) -> str:
+    """The footer's words in `room` pixels; its convention is never cut.
+
+    First the model's name is shortened, then left out; then the separators and the words are shortened; the last
+    resort begins with the convention and may be cut at its end.
+    """
+    long = _SEPARATOR.join(footer_words(scores))
+    model = face.visible(scores.trace.header.model.short_name)
+    short_model = short_model_id(model, max(0, room - face.width(_SEPARATOR + long)), face)
+    convention, *rest = short_footer_words(scores)
+    wordings = [
+        *([f"{short_model}{_SEPARATOR}{long}"] if len(short_model) >= min(len(model), _LEAST_MODEL) else []),
+        long,
+        _NARROW_SEPARATOR.join(footer_words(scores)),
+        _NARROW_SEPARATOR.join((*rest[:2], convention, *rest[2:])),
+        _NARROW_SEPARATOR.join((convention, rest[2], *rest[:2])),
+    ]
+    return next((words for words in wordings if face.width(words) <= room), wordings[-1])
+
+
+def footer_words(scores: Scores) -> tuple[str, str, str, str]:
     """Layer, heads, convention and the treatment of sinks, in words."""
     model, settings = scores.trace.header.model, scores.settings
     kind = model.layer_kinds[scores.layer] if scores.layer < len(model.layer_kinds) else "full"
@@ -134,14 +128,19 @@ def footer_words(scores: Scores) -> str:
         "reading": "row of the blue token itself",
     }[settings.convention]
     sinks = {"raw": "sinks included", "mask": "sinks left out", "relative": "over the mean"}[settings.sinks]
-    return _SEPARATOR.join(
-        (
-            f"layer {scores.layer} of 0–{model.n_layers - 1}{window}",
-            heads.get(settings.head, f"head {settings.head}"),
-            convention,
-            sinks,
-        )
+    return (
+        f"layer {scores.layer} of 0–{model.n_layers - 1}{window}",
+        heads.get(settings.head, f"head {settings.head}"),
+        convention,
+        sinks,
     )
+
+
+def short_footer_words(scores: Scores) -> tuple[str, str, str, str]:
+    """The same for little room: convention, layer, heads, sinks."""
+    head = scores.settings.head
+    _, _, convention, sinks = footer_words(scores)
+    return convention, f"layer {scores.layer}", f"{head} of heads" if head in ("mean", "max") else f"head {head}", sinks
 
 
 def probability_words(info: StepInfo) -> tuple[str, ...]:

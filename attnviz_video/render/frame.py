@@ -16,6 +16,7 @@ from attnviz_video.render.image_panel import ImagePanel
 from attnviz_video.render.legend import Legend
 from attnviz_video.render.plan import even_size, plan_frame
 from attnviz_video.render.settings import RenderSettings
+from attnviz_video.render.text_caption import TextCaption, row_name
 from attnviz_video.render.text_panel import TextPanel
 from attnviz_video.render.typefaces import Faces
 from attnviz_video.theme import theme
@@ -44,9 +45,10 @@ class FramePainter:
         self.plan = plan_frame(self.size, look, faces, n_images=len(trace.layout.images), title=bool(title.strip()))
         self._scores = scores
         self._text = TextPanel(trace, scores.sinks, self.plan.text, settings, look, faces)
-        self.images = ImagePanel(trace, scores.sinks, self.plan.images, settings, look, faces)
+        self.images = ImagePanel(trace, scores.sinks, self.plan.images, settings, look, faces, row_name(scores))
         self._footer = Footer(scores, self.plan, title, look, faces)
-        heat = token_heat(settings.colormap, settings.token_style)
+        self._caption = TextCaption(scores, self.plan.text_caption, look, faces)
+        heat = token_heat(settings.colormap, settings.token_style, look.color("panel.background"))
         self._legends = [Legend("text", heat, scores.settings, self.plan.text_legend, look, faces)]
         if trace.layout.images:
             box = (self.images.left, *self.plan.image_legend[1:])
@@ -80,7 +82,9 @@ class FramePainter:
         weights, scale = self._scores.frame(number), self._scores.scale(number)
         picture = self._background.copy()
         self._text.paint(picture, weights, scale)
-        self.images.paint(picture, weights, scale, self._scores.image_share(number))
+        shares = self._scores.shares(number)
+        self._caption.paint(picture, shares)
+        self.images.paint(picture, weights, scale, shares.images)
         if self._static_scale is None:
             for legend in self._legends:
                 legend.paint(picture, scale)

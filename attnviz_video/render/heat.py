@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from attnviz_video.colormaps import colormap
+from attnviz_video.theme import Rgb, contrast, luminance
 
 #: Opacity of the overlay on images, at level 0 and at level 1; the first keeps the picture readable.
 ALPHA_LEAST, ALPHA_MOST = 0.15, 0.60
@@ -18,6 +19,10 @@ ALPHA_FLAT = 0.45
 #: nothing by brightness; a map that does is painted evenly, or a growing opacity would bend its brightness.
 TOKEN_LEAST, TOKEN_MOST = 0.45, 0.85
 _WITHOUT_BRIGHTNESS = frozenset({"red_green"})
+#: Least contrast of coloured letters with their ground (WCAG 2.1, 1.4.11: 3 to 1 for what is needed to understand).
+LETTER_CONTRAST = 3.0
+#: The luminance that contrasts as much with black as with white: sqrt(1.05 · 0.05) - 0.05.
+_MIDDLE_LUMINANCE = 0.179
 #: Full opacity in the integer blend.
 OPAQUE = 256
 
@@ -50,12 +55,39 @@ def image_heat(name: str, mode: Literal["weight", "flat"]) -> HeatTable:
     return HeatTable(colormap(name), _alpha_steps(least, most))
 
 
-def token_heat(name: str, style: Literal["box", "text"]) -> HeatTable:
-    """The box behind a token, stronger than on images, where a picture has to stay visible; letters are opaque."""
+def token_heat(name: str, style: Literal["box", "text"], ground: Rgb) -> HeatTable:
+    """The colours of the text panel, whose sheet is `ground`.
+
+    `box`: the box behind a token, stronger than on images, where a picture has to stay visible. `text`: the letters,
+    opaque, in colours that can be read on `ground` (see `readable_on`); the legend shows the same.
+    """
     if style == "text":
-        return HeatTable(colormap(name), _alpha_steps(1.0, 1.0))
+        return HeatTable(readable_on(colormap(name), ground), _alpha_steps(1.0, 1.0))
     least = TOKEN_LEAST if name in _WITHOUT_BRIGHTNESS else TOKEN_MOST
     return HeatTable(colormap(name), _alpha_steps(least, TOKEN_MOST))
+
+
+def readable_on(colors: UInt8[np.ndarray, "256 3"], ground: Rgb) -> UInt8[np.ndarray, "256 3"]:
+    """`colors` mixed with black (on a dark `ground` with white) until each has a contrast of `LETTER_CONTRAST`.
+
+    All colours take the same share, the least that does, so that colours that differ stay different and in order.
+    """
+    goal = 255.0 if luminance(ground) < _MIDDLE_LUMINANCE else 0.0
+    # The contrast grows with the share, so the least one is found by halving.
+    low, high = 0, 256
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _all_contrast(_mixed(colors, goal, middle / 256), ground) else (middle + 1, high)
+    return _mixed(colors, goal, low / 256)
+
+
+def _mixed(colors: UInt8[np.ndarray, "256 3"], goal: float, share: float) -> UInt8[np.ndarray, "256 3"]:
+    mixed: UInt8[np.ndarray, "256 3"] = np.floor(colors + (goal - colors) * share + 0.5).astype(np.uint8)
+    return mixed
+
+
+def _all_contrast(colors: UInt8[np.ndarray, "256 3"], ground: Rgb) -> bool:
+    return all(contrast((int(r), int(g), int(b)), ground) >= LETTER_CONTRAST for r, g, b in colors)
 
 
 def _alpha_steps(least: float, most: float) -> Int[np.ndarray, "256"]:

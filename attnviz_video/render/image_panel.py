@@ -38,8 +38,10 @@ class ImagePanel:
         settings: RenderSettings,
         look: Theme,
         faces: Faces,
+        row: str = "row",
     ) -> None:
         self._theme = look
+        self._row = row
         self._settings = settings
         self._face = faces.small
         self._names = tuple(info.name for info in trace.layout.images)
@@ -158,18 +160,18 @@ class ImagePanel:
         alone = len(self._names) == 1
         number = "" if alone else f"image {image + 1}"
         long = name if alone else f"{number}: {name}"
-        for label, words in ((long, share_words(share, short=False)), (long, share_words(share, short=True))):
+        for label, words in ((long, share_words(share, self._row)), (long, share_words(share))):
             if face.width(f"{label}   {words}") <= room:
                 return label, words
-        words = share_words(share, short=True)
+        words = share_words(share)
         return face.fit(long if alone else number, room - face.width(f"  {words}")), words
 
 
-def share_words(share: float, *, short: bool) -> str:
-    """`43.2 % of the row`, or only the number where there is no room."""
+def share_words(share: float, row: str = "") -> str:
+    """`43.2 % of the row`, or only the number where there is no room to say of what."""
     if np.isnan(share):
         return "no row"
-    return percent(share) if short else f"{percent(share)} of the row"
+    return f"{percent(share)} of the {row}" if row else percent(share)
 
 
 def paint_heat(

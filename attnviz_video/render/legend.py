@@ -11,7 +11,7 @@ from attnviz_video.core.scores import ColorScale, Region
 from attnviz_video.render.brush import frame_box, write
 from attnviz_video.render.heat import HeatTable
 from attnviz_video.render.numbers import weight
-from attnviz_video.render.typefaces import Faces
+from attnviz_video.render.typefaces import Faces, Typeface
 from attnviz_video.theme import Theme
 
 
@@ -33,20 +33,31 @@ class Legend:
         theme, (left, top, right, _) = self._theme, self._box
         face = self._face
         numbers = ramp_numbers(scale, self._region)
-        needed = face.width(f"{numbers[1]}  ") + 2 * face.width(numbers[2])
+        gap = face.width("  ")
+        needed = face.width(numbers[1]) + 2 * (face.width(numbers[2]) + gap)
         width = min((right - left) // 2, max(theme.px("ramp.width"), needed))
         height = theme.px("ramp.height")
         steps = (np.arange(width) * 255 + (width - 1) // 2) // max(1, width - 1)
         frame[top : top + height, left : left + width] = self._ramp[steps][None]
         frame_box(frame, (left, top, left + width, top + height), theme.color("image.border"), theme.px("grid.line"))
         y = top + height + theme.px("frame.row_gap") // 4
-        for text, middle in zip(numbers, (left, left + width // 2, left + width), strict=True):
-            x = min(max(left, middle - face.width(text) // 2), left + width - face.width(text))
-            write(frame, x, y, text, face, theme.color("ink"))
+        for text, x in zip(numbers, number_places(numbers, left, width, gap, face), strict=True):
+            if x >= 0:
+                write(frame, x, y, text, face, theme.color("ink"))
         x = left + width + theme.px("frame.gap") // 2
         title, kind = legend_words(self._region, self._settings)
         write(frame, x, top - (face.height - height) // 2, face.fit(title, right - x), face, theme.color("ink"))
         write(frame, x, y, face.fit(kind, right - x), face, theme.color("ink.soft"))
+
+
+def number_places(
+    numbers: tuple[str, str, str], left: int, width: int, gap: int, face: Typeface
+) -> tuple[int, int, int]:
+    """Where the three numbers of a ramp begin; -1 for the middle one where it would come nearer than `gap` to one."""
+    first, middle, last = (face.width(number) for number in numbers)
+    end = left + width - last
+    centre = left + width // 2 - middle // 2
+    return left, centre if left + first + gap <= centre and centre + middle + gap <= end else -1, end
 
 
 def ramp_numbers(scale: ColorScale, region: Region) -> tuple[str, str, str]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.errors import UsageError
 from attnviz_video.render.arrange import split
-from attnviz_video.render.settings import RenderSettings
+from attnviz_video.render.settings import LEAST_SIZE, RenderSettings
 from attnviz_video.render.typefaces import Faces
 from attnviz_video.theme import Theme
 
-#: Smallest frame on which all parts have room.
-LEAST_SIZE = (480, 270)
 #: Shares of text and images in the width.
 _TEXT_SHARE, _IMAGE_SHARE = 52, 48
 
@@ -23,6 +21,8 @@ class FramePlan:
 
     title: PixelBox
     text: PixelBox
+    #: One line below the text.
+    text_caption: PixelBox
     #: Of no width when there are no images.
     images: PixelBox
     text_legend: PixelBox
@@ -61,11 +61,13 @@ def plan_frame(size: tuple[int, int], look: Theme, faces: Faces, *, n_images: in
     legend_top = progress[1] - row_gap - legend_height
     top = margin // 2 + title_height + row_gap if title else margin
     body = (top, legend_top - row_gap)
+    caption_top = body[1] - small
     (x0, x1), (x2, x3) = split(right - left, [_TEXT_SHARE, _IMAGE_SHARE], gap) if n_images else [(0, right - left)] * 2
     images = (left + x2, body[0], left + x3, body[1]) if n_images else (right, body[0], right, body[1])
     return FramePlan(
         title=(left, margin // 2, right, margin // 2 + title_height),
-        text=(left + x0, body[0], left + x1, body[1]),
+        text=(left + x0, body[0], left + x1, caption_top - row_gap // 2),
+        text_caption=(left + x0, caption_top, left + x1, body[1]),
         images=images,
         text_legend=(left + x0, legend_top, left + x1, legend_top + legend_height),
         image_legend=(images[0], legend_top, images[2], legend_top + legend_height),

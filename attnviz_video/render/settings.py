@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+#: Width and height of the smallest frame on which all parts have room.
+LEAST_SIZE = (480, 270)
+
 
 @dataclass(frozen=True)
 class RenderSettings:

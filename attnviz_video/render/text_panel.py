@@ -14,7 +14,7 @@ from attnviz_video.colormaps import level_steps
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
 from attnviz_video.core.trace import TraceData
-from attnviz_video.core.units import DisplayUnit
+from attnviz_video.core.units import DisplayUnit, unit_edges, unit_sums
 from attnviz_video.render.brush import fill, frame_box, hatch, mark_sink, write
 from attnviz_video.render.heat import token_heat
 from attnviz_video.render.settings import RenderSettings
@@ -27,18 +27,6 @@ from attnviz_video.theme import Theme, luminance
 _PAGES_KEPT = 2
 #: How much of the ink is left for marks and special tokens.
 _FAINT = 0.7
-
-
-def unit_weights(weights: Float[np.ndarray, "positions"], units: Sequence[DisplayUnit]) -> Float[np.ndarray, "units"]:
-    """Weight of each unit: the sum of its tokens' weights (a character's pieces are one thing to the reader).
-
-    NaN where one of them is NaN: the sum is not known then.
-    """
-    if not units:
-        return np.zeros(0, dtype=np.float32)
-    edges = np.array([[unit.first, unit.stop] for unit in units], dtype=np.int64)
-    padded = np.append(weights, np.float32(0)).astype(np.float32)
-    return np.add.reduceat(padded, edges.ravel())[::2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +62,8 @@ class TextPanel:
         self._n_prompt = trace.n_prompt
         self.layout: TextLayout = layout_text(trace, self._area[2] - self._area[0], self._area[3] - self._area[1], look)
         self._line_of_unit = _last_lines(self.layout)
-        self._ramp = token_heat(settings.colormap, settings.token_style).ramp(look.color("panel.background"))
+        sheet = look.color("panel.background")
+        self._ramp = token_heat(settings.colormap, settings.token_style, sheet).ramp(sheet)
         self._ink_of_step = _readable_inks(self._ramp, look)
         self._sink_units = [self.layout.unit_of(sink.position) for sink in sinks if sink.image < 0]
         self._pages: OrderedDict[int, PageRaster] = OrderedDict()
@@ -128,7 +117,8 @@ class TextPanel:
         """Colours of the first `shown` pieces of a page."""
         units = raster.units[:shown]
         first = int(units[0]) if shown else 0
-        levels = level(unit_weights(weights.text, self.layout.units[first : current + 1]), scale, "text")[units - first]
+        sums = unit_sums(weights.text, unit_edges(self.layout.units[first : current + 1]))
+        levels = level(sums, scale, "text")[units - first]
         steps = level_steps(levels)
         is_current = units == current
         hatched = np.isnan(levels) & ~is_current & weights.has_row
@@ -163,7 +153,8 @@ class TextPanel:
         self, frame: UInt8[np.ndarray, "height width 3"], raster: PageRaster, shown: int, look: _Look
     ) -> None:
         """Letters and round corners, all at once by table."""
-        faint = raster.faint[:shown]
+        # Coloured letters are not softened: their colour is their weight, and it has to be readable.
+        faint = raster.faint[:shown] & (self._settings.token_style == "box")
         fills, inks = look.fills.astype(np.float32), look.inks.astype(np.float32)
         inks = np.where((faint & ~look.current)[:, None], fills + (inks - fills) * _FAINT, inks)
         around = np.array(self._theme.color("panel.background"), dtype=np.float32)

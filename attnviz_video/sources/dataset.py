@@ -13,7 +13,7 @@ from pathlib import Path
 from attnviz_video.core.sample import Sample, TruthBox
 from attnviz_video.errors import DatasetError, ImageError, UsageError
 from attnviz_video.sources.image_paths import image_roots, refuse_address, resolve_image
-from attnviz_video.sources.json_items import read_items
+from attnviz_video.sources.json_items import checked_item, read_items
 from attnviz_video.sources.settings import SourceSettings
 
 WANTED_KEYS = ("id", "image", "problem", "answer")
@@ -59,7 +59,8 @@ def load_sample(settings: SourceSettings) -> LoadedSample:
         settings.allow_outside_images,
         settings.max_image_num,
     )
-    return sample_of_item(items[settings.sample_idx], settings.sample_idx, rules)
+    asked = checked_item(items[settings.sample_idx], settings.sample_idx, settings.benchmark_json)
+    return sample_of_item(asked, settings.sample_idx, rules)
 
 
 def load_samples(
@@ -72,7 +73,8 @@ def load_samples(
     """
     _check_max_images(max_image_num)
     rules = ItemRules(json_file, image_roots(json_file, image_dir), allow_outside_images, max_image_num)
-    return [sample_of_item(item, index, rules).sample for index, item in enumerate(read_items(json_file))]
+    items = [checked_item(item, index, json_file) for index, item in enumerate(read_items(json_file))]
+    return [sample_of_item(item, index, rules).sample for index, item in enumerate(items)]
 
 
 def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules) -> LoadedSample:
@@ -125,6 +127,8 @@ def _asked_directly(settings: SourceSettings) -> LoadedSample:
     used = settings.image[: settings.max_image_num]
     for path in used:
         refuse_address(str(path))
+        if path.is_dir():
+            raise ImageError(f"--image {path} is a folder; name the image files in it")
         if not path.is_file():
             raise ImageError(f"--image {path}: no such file")
     found = len(settings.image)

@@ -12,13 +12,13 @@ from attnviz_video.errors import DatasetError
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read_items(json_file: Path) -> list[dict[str, object]]:
+def read_items(json_file: Path) -> list[object]:
     """The items of `json_file` in order; an empty file has none. A byte order mark is accepted.
 
-    Characters that cannot be written as UTF-8 (lone surrogates) become U+FFFD.
+    Items are as they stand there: `checked_item` makes sure of one, so that a faulty item blocks no other.
 
     Raises:
-        DatasetError: the file cannot be read, is not JSON, or is not a list of objects.
+        DatasetError: the file cannot be read, or is not JSON.
     """
     try:
         text = json_file.read_bytes().decode("utf-8-sig")
@@ -29,11 +29,15 @@ def read_items(json_file: Path) -> list[dict[str, object]]:
     if not text.strip():
         return []
     found = _parse_lines(text, json_file) if _is_json_lines(text) else _parse(text, json_file)
-    items = found if isinstance(found, list) else [found]
-    return [_checked(item, index, json_file) for index, item in enumerate(items)]
+    return found if isinstance(found, list) else [found]
 
 
-def _checked(item: object, index: int, json_file: Path) -> dict[str, object]:
+def checked_item(item: object, index: int, json_file: Path) -> dict[str, object]:
+    """Item number `index` of a file; characters that cannot be written as UTF-8 (lone surrogates) become U+FFFD.
+
+    Raises:
+        DatasetError: it is not an object.
+    """
     if not isinstance(item, dict):
         raise DatasetError(
             f"{json_file}, item {index}: expected an object with the keys id, image, problem, answer, got {_kind(item)}"

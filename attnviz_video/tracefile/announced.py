@@ -47,7 +47,7 @@ def check_final_header(header: TraceHeader, manifest: Manifest) -> None:
     Raises:
         TraceError: the first contradiction.
     """
-    for name in ("head_layers", "heads", "mean_layers", "scalar_layers", "query_rows"):
+    for name in ("head_layers", "heads", "mean_layers", "scalar_layers", "shown_layers", "query_rows"):
         before, after = getattr(manifest.header, name), getattr(header, name)
         if before != after:
             raise TraceError(f"the final header says {name} {after!r}, the recording began with {before!r}")

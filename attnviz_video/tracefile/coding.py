@@ -147,11 +147,20 @@ def _decode_dataclass(kind: Any, value: object, where: str) -> Any:
         _refuse("a mapping", value, where)
     table = typing.cast("dict[str, object]", value)
     wanted = _hints(kind)
-    if table.keys() != wanted.keys():
+    missed = wanted.keys() - table.keys()
+    if not table.keys() <= wanted.keys() or not missed <= _later(kind):
         unknown = ", ".join(sorted(table.keys() - wanted.keys())) or "none"
-        missing = ", ".join(sorted(wanted.keys() - table.keys())) or "none"
+        missing = ", ".join(sorted(missed - _later(kind))) or "none"
         raise TraceError(f"{where}: unknown keys: {unknown}; missing keys: {missing}; this is not a trace of version 1")
-    return kind(**{name: _decode(hint, table[name], f"{where}.{name}") for name, hint in wanted.items()})
+    return kind(
+        **{name: _decode(hint, table[name], f"{where}.{name}") for name, hint in wanted.items() if name in table}
+    )
+
+
+@lru_cache(maxsize=64)
+def _later(kind: Any) -> frozenset[str]:
+    """Fields of a dataclass that came after the first traces were written, and keep their default where missing."""
+    return frozenset(field.name for field in dataclasses.fields(kind) if "later" in field.metadata)
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ SHARD_BYTES = 32_000_000
 LIGHT_STEPS_PER_SHARD = 256
 
 _OWN_NAME = re.compile(
-    r"(manifest|tokens|steps|scalars|attn-\d{5,}|prompt-\d{5,}|image-\d+)(\.[0-9a-f]{8}\.partial)?\.(json|jsonl|f32|safetensors|png)"
+    r"(manifest|tokens|steps|scalars|attn-\d{5,}|prompt-\d{5,}|image-\d+)(\.[0-9a-f-]{8,30}\.partial)?\.(json|jsonl|f32|safetensors|png)"
 )
 _ROWS_NAME = re.compile(r"(attn|prompt)-\d{5,}\.safetensors")
 

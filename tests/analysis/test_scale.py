@@ -21,7 +21,8 @@ from attnviz_video.core.scores import ColorScale, FrameWeights
 
 WEIGHTS = st.floats(0, 1, width=32)
 N_TEXT, N_PATCHES = 10, 12
-NOWHERE = ShownPositions(np.ones(N_TEXT, bool), np.zeros(N_TEXT, bool), (np.zeros(N_PATCHES, bool),))
+SINGLE = np.stack([np.arange(N_TEXT), np.arange(1, N_TEXT + 1)], axis=1)
+NOWHERE = ShownPositions(SINGLE, np.zeros(N_TEXT, bool), (np.zeros(N_PATCHES, bool),), N_TEXT)
 
 
 def frame(text: float | list[float], image: float | list[float]) -> FrameWeights:
@@ -36,7 +37,7 @@ def shown(*, text_sink: int | None = None, image_sink: int | None = None, first_
     text, image = np.zeros(N_TEXT, bool), np.zeros(N_PATCHES, bool)
     text[[] if text_sink is None else [text_sink]] = True
     image[[] if image_sink is None else [image_sink]] = True
-    return ShownPositions(np.arange(N_TEXT) >= first_shown, text, (image,))
+    return ShownPositions(SINGLE[first_shown:], text[first_shown:], (image,), N_TEXT)
 
 
 def shared(
@@ -112,6 +113,30 @@ def test_t07_text_has_a_scale_of_its_own_without_the_sink() -> None:
     assert joint.text_top == joint.image_top == scale.image_top
     assert joint.text_clipped
     assert not joint.image_clipped
+
+
+@pytest.mark.parametrize("scope", ["shared", "per_frame"])
+def test_t12_text_enters_the_scale_in_units_as_it_is_painted(scope: str) -> None:
+    """Three tokens of 0.1 make one character: painted at 0.3, which must be the top or be told by "≥"."""
+    units = np.array([[0, 1], [1, 4], *([k, k + 1] for k in range(4, N_TEXT))])
+    where = ShownPositions(units, np.zeros(len(units), bool), NOWHERE.image_sinks, N_TEXT)
+    one = frame([0.125] * N_TEXT, 0.0)
+    scale = shared(one, where=where) if scope == "shared" else frame_scale(one, where, joint=False, gamma=1.0)
+    assert (scale.text_top, scale.text_clipped) == (0.375, False)
+    assert shared(one, where=where, covered=0.5).text_clipped
+    with_sink = ShownPositions(units, np.arange(len(units)) == 1, NOWHERE.image_sinks, N_TEXT)
+    scale = shared(one, where=with_sink)
+    assert (scale.text_top, scale.text_clipped) == (0.125, True)
+
+
+def test_the_blue_token_does_not_set_the_scale() -> None:
+    """`reading`: the row's own token has a weight but no colour; a unit of several tokens is blue as a whole."""
+    units = np.array([*([k, k + 1] for k in range(8)), [8, 10]])
+    where = ShownPositions(units, np.zeros(len(units), bool), NOWHERE.image_sinks, n_prompt=6)
+    text = np.array([0.125] * 6 + [0.25, 0.5, 0.75, 0.75], np.float32)
+    for step, top in ((0, 0.125), (1, 0.25), (2, 0.5), (3, 0.5)):
+        one = FrameWeights(step, text, (np.zeros(N_PATCHES, np.float32),))
+        assert shared(one, where=where).text_top == top
 
 
 def test_sinks_of_the_image_and_hidden_text_are_left_out() -> None:

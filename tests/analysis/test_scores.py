@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from attnviz_video.analysis.scores import score
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.step import StepInfo
 from attnviz_video.core.trace import StartPoint, TraceData
+from attnviz_video.core.units import display_units, unit_edges, unit_sums
 from attnviz_video.errors import TraceError, UsageError
+from attnviz_video.testing.planted import planted_layout, planted_trace
 
 Make = Callable[..., TraceData]
 PLAIN = AnalysisSettings()
@@ -137,6 +140,75 @@ def test_image_shares(trace_of: Make) -> None:
     assert score(trace_of(lambda row, step: None), 0, PLAIN).image_share(0).tolist() == [0.0]
 
 
+def test_shares_of_a_maximum_over_heads_are_those_of_the_mean(tmp_path: Path) -> None:
+    """The maxima add up to 1.45, of which the image has 0.7; of the rows themselves it has 35 %."""
+    n_prompt = planted_layout([(320, 200)], [(4, 6)]).n_prompt
+
+    def row(step: int, layer: int) -> np.ndarray:
+        rows = np.zeros((2, n_prompt + step), dtype=np.float32)
+        rows[0, 0], rows[0, 5] = 0.75, 0.25
+        rows[1, 0], rows[1, 6] = 0.55, 0.45
+        return rows
+
+    trace = planted_trace(tmp_path, row, layers=(0,))
+    maximum = AnalysisSettings(head="max")
+    assert np.isclose(score(trace, 0, maximum).image_share(2)[0], 0.35)
+    scalars = trace.steps[2].scalars
+    assert scalars is not None
+    assert np.isclose(scalars.image_share[0].mean(), 0.35)
+    only_heads = replace(trace, header=replace(trace.header, mean_layers=()))
+    shares = score(only_heads, 0, maximum).shares(2)
+    assert np.isclose(shares.images[0], 0.35)
+    assert np.isclose(shares.shown + shares.hidden + shares.images.sum(), 1.0)
+    assert np.isclose(score(trace, 0, AnalysisSettings(head="1")).image_share(2)[0], 0.45)
+
+
+def test_shares_of_shown_and_hidden_text(trace_of: Make) -> None:
+    def fill(row: np.ndarray, step: int) -> None:
+        row[0], row[1], row[5] = 0.5, 0.125, 0.125
+        row[31] = 0.25
+
+    trace = trace_of(fill, n_steps=10)
+    scores = score(with_start(trace, trace.n_prompt - 2, 0), 0, PLAIN)
+    shares = scores.shares(3)
+    assert (shares.shown, shares.hidden, shares.images.tolist()) == (0.25, 0.625, [0.125])
+    assert scores.has_hidden_text
+    assert [sink.position for sink in scores.hidden_sinks] == [0, 1]
+    everything = score(with_start(trace, 0, 0), 0, AnalysisSettings(sinks="mask"))
+    assert (everything.shares(3).shown, everything.shares(3).hidden) == (0.875, 0.0)
+    assert not everything.has_hidden_text
+    assert everything.hidden_sinks == ()
+    last = score(trace, 0, AnalysisSettings(convention="reading")).shares(9)
+    assert np.isnan([last.shown, last.hidden, *last.images]).all()
+
+
+def test_the_weight_of_the_blue_token_is_no_part_of_the_scale(trace_of: Make) -> None:
+    def fill(row: np.ndarray, step: int) -> None:
+        row[-1] = 0.75
+        row[-3] = 0.125
+
+    trace = trace_of(fill, n_steps=10)
+    assert score(trace, 0, AnalysisSettings(convention="reading")).scale(0).text_top == 0.125
+    assert score(trace, 0, PLAIN).scale(0).text_top == 0.75
+
+
+@pytest.mark.parametrize("scale", ["shared", "per_frame"])
+def test_t12_no_painted_unit_lies_above_a_scale_that_hides_it(tmp_path: Path, scale: str) -> None:
+    answer = (" a", "", "", "", "红", " b", " c") * 3
+
+    def row(step: int, layer: int) -> np.ndarray:
+        keys = planted_layout([(320, 200)], [(4, 6)]).n_prompt + step
+        return np.full((2, keys), 1.0 / keys, dtype=np.float32)
+
+    trace = planted_trace(tmp_path, row, answer=answer, layers=(0,))
+    scores = score(trace, 0, AnalysisSettings(scale=scale))  # type: ignore[arg-type]
+    edges = unit_edges(display_units(trace.tokens[trace.n_prompt :]))
+    for number in range(6, scores.n_frames):
+        painted = unit_sums(scores.frame(number).text, edges)
+        used = scores.scale(number)
+        assert used.text_clipped or np.nanmax(painted) <= used.text_top * 1.001
+
+
 def test_the_last_frame_of_reading_is_uncoloured(trace_of: Make) -> None:
     for kind in ("shared", "per_frame"):
         scores = score(trace_of(spread), 0, AnalysisSettings(convention="reading", scale=kind))  # type: ignore[arg-type]
@@ -188,6 +260,18 @@ def test_nothing_to_render(trace_of: Make) -> None:
     wanted = f"nothing to render: 6 tokens were generated, but recording starts with token 6; {advice}"
     with pytest.raises(TraceError, match=wanted):
         score(with_start(trace, 0, 6), 0, PLAIN)
+
+
+def test_a_phrase_that_was_never_written(trace_of: Make) -> None:
+    trace = trace_of(spread, n_steps=4)
+    silent = tuple(replace(info, recorded=False) for info in trace.steps)
+    header = replace(trace.header, start=StartPoint("<answer>", "none", trace.n_prompt, 0))
+    wanted = (
+        r"nothing to render: no row was recorded, because the start phrase '<answer>' is not in the 4 tokens written; "
+        r'generate more \(--max_new_tokens\) or start earlier \(--start_phrase ""\)'
+    )
+    with pytest.raises(TraceError, match=wanted):
+        score(replace(trace, steps=silent, header=header), 0, PLAIN)
 
 
 def test_steps_without_rows_get_no_frame(trace_of: Make) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attnviz_video.core.tokens import Token
-from attnviz_video.core.units import display_units
+from attnviz_video.core.units import DisplayUnit, display_units, unit_edges, unit_sums
 
 
 def _token(position: int, piece: str, raw: bytes | None = None, special: bool = False) -> Token:
@@ -56,3 +57,16 @@ def test_image_patches_are_left_out_and_end_a_run() -> None:
 
 def test_no_tokens_no_units() -> None:
     assert display_units([]) == ()
+
+
+def test_t12_a_units_weight_is_the_sum_of_its_tokens() -> None:
+    weights = np.array([1, 2, 3, 4, 5], dtype=np.float32)
+    units = [DisplayUnit(0, 1, "a"), DisplayUnit(1, 4, "红"), DisplayUnit(4, 5, "b")]
+    assert unit_sums(weights, unit_edges(units)).tolist() == [1, 9, 5]
+    assert unit_sums(weights, unit_edges([])).size == 0
+
+
+def test_a_sum_with_an_unknown_part_is_unknown() -> None:
+    weights = np.array([1, np.nan, 3, 4], dtype=np.float32)
+    units = [DisplayUnit(0, 1, "a"), DisplayUnit(1, 3, "红"), DisplayUnit(3, 4, "b")]
+    assert np.isnan(unit_sums(weights, unit_edges(units))).tolist() == [False, True, False]

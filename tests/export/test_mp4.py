@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import UInt8
 
+from attnviz_video import files
 from attnviz_video.errors import AttnVizError
 from attnviz_video.export.mp4 import PaddedFrame, VideoMetadata, write_mp4
 from attnviz_video.export.settings import ExportSettings
@@ -186,3 +187,13 @@ def test_file_names_are_taken_literally(tmp_path: Path, name: str, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     encode(flat_frames(1), Path(name))
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_f26_a_half_video_of_a_killed_run_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = tmp_path / f"a.00000001-{files.machine()}-12ab.partial.mp4"
+    half.write_bytes(b"half")
+    monkeypatch.setattr(files, "is_gone", lambda process: process == 1)
+    encode(flat_frames(2), tmp_path / "a.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

@@ -19,6 +19,7 @@ from attnviz_video.export.mp4 import VideoMetadata, write_mp4
 from attnviz_video.export.names import (
     beside_trace,
     check_target,
+    rendered_path,
     replaced_sentence,
     trace_path,
     video_metadata,
@@ -61,6 +62,17 @@ def test_render_writes_beside_the_trace(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "trace_sample0").mkdir()
     monkeypatch.chdir(tmp_path / "trace_sample0")
     assert beside_trace(Path("."), 3) == tmp_path / name
+
+
+def test_render_writes_into_any_folder_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "combined_attention_visualization_layer3.mp4"
+    trace = Path("elsewhere/trace_sample0")
+    assert rendered_path(ExportSettings(), trace, 3) == Path("elsewhere") / name
+    assert rendered_path(ExportSettings(output_dir=Path("videos")), trace, 3) == Path("videos") / name
+    assert rendered_path(ExportSettings(output=Path("a.mp4")), trace, 3) == Path("a.mp4")
+    assert video_path(ExportSettings(), 3) == Path("videos") / name
+    assert trace_path(ExportSettings(), header(index=7).sample) == Path("videos/trace_sample7")
 
 
 def test_one_file_name_for_several_layers_is_refused() -> None:

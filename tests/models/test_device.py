@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnviz_video.errors import DeviceError
+from attnviz_video.errors import DeviceError, UsageError
 from attnviz_video.models import device as device_module
 from attnviz_video.models.device import available_devices, resolve_device, resolve_dtype
 
@@ -38,7 +38,7 @@ def test_a_missing_device_lists_what_is_there(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_unknown_device_is_named() -> None:
-    with pytest.raises(DeviceError, match="unknown device 'gpu'; this machine has: .*cpu"):
+    with pytest.raises(UsageError, match="--device: unknown device 'gpu'; this machine has: .*cpu"):
         resolve_device("gpu")
 
 

@@ -110,6 +110,8 @@ def test_fault18_a_path_is_not_asked_for_on_the_network(monkeypatch: pytest.Monk
 def test_fault18_no_model_given() -> None:
     with pytest.raises(ModelError, match="no model was given; name a folder or a hub id with --model_path"):
         load_model(ModelSettings(device="cpu"))
+    with pytest.raises(ModelError, match="--model_path is empty; name a folder or a hub id with it"):
+        load_model(ModelSettings(model_path=" ", device="cpu"))
 
 
 def test_fault18_a_file_instead_of_a_folder(copy: Path) -> None:

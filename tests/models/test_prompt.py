@@ -58,11 +58,14 @@ def test_a_template_without_a_place_for_the_problem_is_refused() -> None:
         user_text("What?", "Describe.")
 
 
-def test_video_problems_are_refused() -> None:
+def test_video_problems_are_refused(tiny_model: Any) -> None:
     with pytest.raises(
         DatasetError, match="the problem holds a <video> marker: video inputs are not supported, give si"
     ):
         user_text("<video> What?", "{problem}")
+    sample = Sample(3, "x", "<video> What?", (), source="data.json")
+    with pytest.raises(DatasetError, match=r"data\.json, item 3: the problem holds a <video> marker"):
+        prepare(tiny_model("qwen2_vl"), sample, [], "{problem}")
 
 
 def test_images_come_first() -> None:

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.step import Candidate, StepInfo
-from attnviz_video.render.footer import footer_words, probability_words, quoted, short_model_id
+from attnviz_video.render.brush import write
+from attnviz_video.render.footer import fitting_words, footer_words, probability_words, quoted, short_model_id
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.settings import RenderSettings
-from attnviz_video.render.typefaces import Typeface
+from attnviz_video.render.typefaces import Faces, Typeface
+from attnviz_video.theme import theme
 from tests.render.made import Made, make_scores
+
+LOOK = theme("light")
 
 
 @pytest.mark.parametrize(
@@ -34,14 +39,14 @@ from tests.render.made import Made, make_scores
     ],
 )
 def test_t02_the_footer_says_what_is_shown(tmp_path: Path, settings: AnalysisSettings, words: str) -> None:
-    assert footer_words(make_scores(tmp_path, Made(analysis=settings))) == words
+    assert "  ·  ".join(footer_words(make_scores(tmp_path, Made(analysis=settings)))) == words
 
 
 def test_a_windowed_layer_is_marked(tmp_path: Path) -> None:
     scores = make_scores(tmp_path, Made())
     model = replace(scores.trace.header.model, layer_kinds=("window 4096",))
     trace = replace(scores.trace, header=replace(scores.trace.header, model=model))
-    assert footer_words(replace(scores, trace=trace)).startswith("layer 0 of 0–0 (window 4096)  ·  ")
+    assert footer_words(replace(scores, trace=trace))[0] == "layer 0 of 0–0 (window 4096)"
 
 
 def test_probabilities() -> None:
@@ -64,6 +69,63 @@ def test_model_names_are_shortened_from_the_left() -> None:
     assert short_model_id(model, 2000, face) == model
     assert short_model_id(model, 400, face) == "…/Qwen2-VL-2B-stage2"
     assert short_model_id("x" * 99, 300, face).startswith("…xxx")
+
+
+def _of_a_real_model(folder: Path, settings: AnalysisSettings) -> Scores:
+    scores = make_scores(folder, Made(analysis=settings))
+    model = replace(
+        scores.trace.header.model, id="Qwen/Qwen2-VL-72B-Instruct", n_layers=80, n_heads=64,
+        layer_kinds=("window 32768",) * 80,
+    )  # fmt: skip
+    trace = replace(scores.trace, header=replace(scores.trace.header, model=model))
+    return replace(scores, trace=trace, layer=79)
+
+
+@pytest.mark.parametrize("sinks", ["raw", "mask", "relative"])
+@pytest.mark.parametrize("convention", ["predicting", "reading"])
+@pytest.mark.parametrize("head", ["mean", "max", "1"])
+def test_t02_the_convention_is_never_cut(tmp_path: Path, head: str, convention: str, sinks: str) -> None:
+    settings = AnalysisSettings(head=head, convention=convention, sinks=sinks)  # type: ignore[arg-type]
+    scores = _of_a_real_model(tmp_path, settings)
+    face, (width, height) = Typeface(theme("light", 480, 270).px("small.text")), (480, 270)
+    room = width - 2 * theme("light", width, height).px("frame.margin") - face.width("layout guessed  ")
+    for pixels in (2000, room + face.width("layout guessed  "), room):
+        words = fitting_words(scores, pixels, face)
+        assert face.width(words) <= pixels
+        assert footer_words(scores)[2] in words
+        assert footer_words(scores)[3] in words
+        assert "layer 79" in words
+    assert fitting_words(scores, 2000, face).startswith("Qwen/Qwen2-VL-72B-Instruct  ·  layer 79 of 0–79")
+    least = face.width(footer_words(scores)[2])
+    assert fitting_words(scores, least, face).startswith(footer_words(scores)[2])
+
+
+def test_the_models_name_is_the_first_to_go(tmp_path: Path) -> None:
+    scores, face = _of_a_real_model(tmp_path, AnalysisSettings()), Typeface(10)
+    long = "  ·  ".join(footer_words(scores))
+    full = face.width(f"Qwen/Qwen2-VL-72B-Instruct  ·  {long}")
+    assert fitting_words(scores, full - 8, face) == f"…/Qwen2-VL-72B-Instruct  ·  {long}"
+    assert fitting_words(scores, face.width(long) + 20, face) == long
+    assert fitting_words(scores, face.width(long) - 1, face) == " · ".join(footer_words(scores))
+
+
+@pytest.mark.parametrize("status", ["running", "failed"])
+@pytest.mark.parametrize("size", [(480, 270), (1280, 720)])
+def test_an_incomplete_recording_is_said_on_every_frame(tmp_path: Path, status: str, size: tuple[int, int]) -> None:
+    scores = make_scores(tmp_path, Made())
+    settings = RenderSettings(width=size[0], height=size[1])
+    trace = replace(scores.trace, status=status)  # type: ignore[type-var]
+    whole, partial = FramePainter(scores, settings), FramePainter(replace(scores, trace=trace), settings)
+    face = Faces(theme("light", *size)).small
+    left, top, _, bottom = whole.plan.status
+    start = left + face.width(f"step 1/{scores.n_frames}  ·  ")
+    said = np.zeros((bottom - top, face.width("recording incomplete"), 3), np.uint8)
+    write(said, 0, 0, "recording incomplete", face, (255, 255, 255))
+    wanted = said[:, :, 0] == 255
+    for number in range(scores.n_frames):
+        part = partial.frame(number)[top:bottom, start : start + wanted.shape[1]]
+        assert ((part == LOOK.color("notice")).all(axis=2) == wanted).all()
+        assert not (whole.frame(number)[top:bottom, left:] == LOOK.color("notice")).all(axis=2).any()
 
 
 def test_a_guessed_layout_is_marked(tmp_path: Path) -> None:

@@ -175,9 +175,10 @@ def test_peak_and_rim() -> None:
 
 
 def test_share_in_words() -> None:
-    assert share_words(0.432, short=False) == "43.2 % of the row"
-    assert share_words(0.432, short=True) == "43.2 %"
-    assert share_words(float("nan"), short=False) == "no row"
+    assert share_words(0.432, "row") == "43.2 % of the row"
+    assert share_words(0.432, "mean row") == "43.2 % of the mean row"
+    assert share_words(0.432) == "43.2 %"
+    assert share_words(float("nan"), "row") == "no row"
 
 
 def test_the_share_bar_is_as_long_as_the_share(tmp_path: Path) -> None:

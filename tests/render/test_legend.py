@@ -7,8 +7,8 @@ from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.scores import ColorScale
 from attnviz_video.render.brush import canvas
 from attnviz_video.render.heat import image_heat
-from attnviz_video.render.legend import Legend, legend_words, ramp_numbers
-from attnviz_video.render.typefaces import Faces
+from attnviz_video.render.legend import Legend, legend_words, number_places, ramp_numbers
+from attnviz_video.render.typefaces import Faces, Typeface
 from attnviz_video.theme import theme
 
 
@@ -59,3 +59,13 @@ def test_opacity_grows_with_the_weight_or_is_even() -> None:
     assert growing.alpha[255] / 256 == pytest.approx(0.60, abs=0.005)
     assert np.diff(growing.alpha).min() >= 0
     assert set(even.alpha.tolist()) == {115}
+
+
+def test_the_middle_number_is_left_out_before_it_touches_another() -> None:
+    face, numbers = Typeface(10), ("0", "0.011", "≥ 0.022")
+    last, gap = face.width(numbers[2]), face.width("  ")
+    assert number_places(numbers, 7, 300, gap, face) == (7, 7 + 150 - face.width("0.011") // 2, 307 - last)
+    assert number_places(numbers, 7, 90, gap, face) == (7, -1, 97 - last)
+    for width in range(40, 300):
+        _, middle, end = number_places(numbers, 0, width, gap, face)
+        assert middle == -1 or middle + face.width("0.011") + gap <= end

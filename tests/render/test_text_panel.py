@@ -9,17 +9,17 @@ import pytest
 from attnviz_video.analysis.scale import level
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.colormaps import NAMES
 from attnviz_video.core.layout import TokenLayout
-from attnviz_video.core.units import DisplayUnit
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.heat import token_heat
 from attnviz_video.render.settings import RenderSettings
-from attnviz_video.render.text_panel import unit_weights
-from attnviz_video.theme import theme
+from attnviz_video.theme import contrast, theme
 from tests.render.made import Made, long_scores, make_scores
 
 SETTINGS = RenderSettings(width=1280, height=720)
 LOOK = theme("light", 1280, 720)
+SHEET = LOOK.color("panel.background")
 
 
 def _box_color(frame: np.ndarray, box: tuple[int, int, int, int]) -> list[int]:
@@ -36,21 +36,8 @@ def _colors(painter: FramePainter, number: int) -> dict[int, list[int]]:
 
 def _expected(scores: Scores, number: int, position: int) -> list[int]:
     levels = level(scores.frame(number).text[position : position + 1], scores.scale(number), "text")
-    ramp = token_heat("red_green", "box").ramp(LOOK.color("panel.background"))
+    ramp = token_heat("red_green", "box", SHEET).ramp(SHEET)
     return [int(value) for value in ramp[round(float(levels[0]) * 255)]]
-
-
-def test_t12_a_units_weight_is_the_sum_of_its_tokens() -> None:
-    weights = np.array([1, 2, 3, 4, 5], dtype=np.float32)
-    units = [DisplayUnit(0, 1, "a"), DisplayUnit(1, 4, "红"), DisplayUnit(4, 5, "b")]
-    assert unit_weights(weights, units).tolist() == [1, 9, 5]
-    assert unit_weights(weights, []).size == 0
-
-
-def test_a_sum_with_an_unknown_part_is_unknown() -> None:
-    weights = np.array([1, np.nan, 3, 4], dtype=np.float32)
-    units = [DisplayUnit(0, 1, "a"), DisplayUnit(1, 3, "红"), DisplayUnit(3, 4, "b")]
-    assert np.isnan(unit_weights(weights, units)).tolist() == [False, True, False]
 
 
 def test_boxes_take_the_colour_of_their_weight(tmp_path: Path) -> None:
@@ -181,5 +168,27 @@ def test_text_style_colours_the_letters(tmp_path: Path) -> None:
         part = level(scores.frame(4).text[unit.first : unit.stop], scores.scale(4), "text")[0]
         left, top, right, bottom = box
         pixels = frame[top:bottom, left:right].reshape(-1, 3)
-        ink = token_heat("red_green", "text").colors[round(float(part) * 255)]
+        ink = token_heat("red_green", "text", SHEET).colors[round(float(part) * 255)]
         assert (pixels == ink).all(axis=1).any()
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize("name", NAMES)
+def test_coloured_letters_can_be_read_on_every_sheet(name: str, look: str) -> None:
+    sheet = theme(look).color("panel.background")
+    heat = token_heat(name, "text", sheet)
+    inks = [(int(r), int(g), int(b)) for r, g, b in heat.colors]
+    assert min(contrast(ink, sheet) for ink in inks) >= 3.0
+    # The legend shows the letters' colours, and they still tell levels apart.
+    assert (heat.ramp(sheet) == heat.colors).all()
+    assert len(set(inks[::16])) == 16
+    assert np.abs(heat.colors[255].astype(int) - heat.colors[0]).max() > 80
+
+
+def test_coloured_marks_are_not_softened(tmp_path: Path) -> None:
+    scores = make_scores(tmp_path, Made(answer=(" a", "\n", " b", " c")))
+    painter = FramePainter(scores, replace(SETTINGS, token_style="text"))
+    part = level(scores.frame(3).text[scores.trace.n_prompt + 1 :][:1], scores.scale(3), "text")[0]
+    left, top, right, bottom = painter.unit_boxes(3)[1][1]
+    ink = token_heat("red_green", "text", SHEET).colors[round(float(part) * 255)]
+    assert (painter.frame(3)[top:bottom, left:right] == ink).all(axis=2).any()

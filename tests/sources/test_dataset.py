@@ -170,3 +170,19 @@ def test_the_shipped_data_loads() -> None:
 def test_reading_a_dataset_does_not_load_pillow() -> None:
     code = "import sys, attnviz_video.sources.dataset; sys.exit('PIL' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_f4_a_faulty_item_blocks_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "data.json"
+    file.write_text('[{"problem": "Why?"}, 7, {"problem": "How?"}]', encoding="utf-8")
+    for index, problem in ((0, "Why?"), (2, "How?")):
+        assert load_sample(SourceSettings(benchmark_json=file, sample_idx=index)).sample.problem == problem
+    with pytest.raises(DatasetError, match="item 1: expected an object with the keys .*, got a number"):
+        load_sample(SourceSettings(benchmark_json=file, sample_idx=1))
+    with pytest.raises(DatasetError, match="item 1: expected an object"):
+        load_samples(file, None)
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="--image .* is a folder; name the image files in it"):
+        load_sample(SourceSettings(image=(tmp_path,), question="What?"))

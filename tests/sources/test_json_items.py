@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attnviz_video.errors import DatasetError
-from attnviz_video.sources.json_items import read_items
+from attnviz_video.sources.json_items import checked_item, read_items
 
 ITEM = {"id": "a", "image": "a.png", "problem": "What?", "answer": "1"}
 
@@ -83,13 +83,15 @@ def test_what_json_does_not_allow(tmp_path: Path, value: str, message: str) -> N
 )
 def test_items_must_be_objects(tmp_path: Path, content: str, kind: str) -> None:
     wanted = f"item 0: expected an object with the keys id, image, problem, answer, got {kind}$"
+    file = written(tmp_path, content)
     with pytest.raises(DatasetError, match=wanted):
-        read_items(written(tmp_path, content))
+        checked_item(read_items(file)[0], 0, file)
 
 
 def test_lone_surrogates_are_replaced_visibly(tmp_path: Path) -> None:
     content = r'[{"problem": "cut \ud83d here", "whole": "\ud83d\ude00", "list": ["\udc00", {"\ud83d": 1}]}]'
-    item = read_items(written(tmp_path, content))[0]
+    file = written(tmp_path, content)
+    item = checked_item(read_items(file)[0], 0, file)
     assert item == {"problem": "cut \ufffd here", "whole": "😀", "list": ["\ufffd", {"\ufffd": 1}]}
     json.dumps(item, ensure_ascii=False).encode("utf-8")
 

@@ -61,6 +61,7 @@ def made(
     heads: tuple[int, ...] | None = None,
     first_step: int = 0,
     query_rows: str = "answer",
+    shown_layers: tuple[int, ...] = (),
     seed: int = 0,
 ) -> Made:
     """A recording of random rows that sum to 1; steps before `first_step` have none."""
@@ -90,6 +91,7 @@ def made(
         generation={"do_sample": False, "temperature": 1.0, "eos_token_id": [1, 2]},
         versions={"torch": "2.13.0"},
         created="2026-01-01T00:00:00Z",
+        shown_layers=shown_layers,
     )  # fmt: skip
     steps = tuple(_step(number, header, layout, rng, recorded=number >= first_step) for number in range(n_steps))
     prompt_rows = tuple(_prompt_rows(layer, header, layout, rng) for layer in head_layers if query_rows == "all")

@@ -20,7 +20,7 @@ VERSION_1 = {
     "": "crc32 format schema_version status reason n_steps header layout tokens steps scalars images shards "
     "prompt_rows",
     "header": "model sample rendered_prompt start head_layers heads mean_layers scalar_layers kind query_rows "
-    "generation versions created",
+    "generation versions created shown_layers",
     "header.model": "id revision model_type config_hash processor_hash template_hash n_layers n_heads n_kv_heads "
     "layer_kinds dtype device attention",
     "header.sample": "index id problem image_paths answer response boxes extra source",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from attnviz_video.core.step import PromptRows, StepScalars
 from attnviz_video.core.trace import RowStore
+from attnviz_video.files import crc32
 from attnviz_video.tracefile.place import is_trace
 from attnviz_video.tracefile.read import incomplete_notice, open_trace, verify_trace
 from tests.tracefile.made import Made, made, with_row
@@ -193,3 +194,16 @@ def test_a_random_row_takes_less_than_a_millisecond(tmp_path: Path) -> None:
         trace.rows.mean_row(int(step), int(layer))
         times.append(time.perf_counter() - begin)
     assert np.median(times) < 1e-3
+
+
+def test_the_layers_to_show_are_kept_in_their_order(tmp_path: Path) -> None:
+    folder = made(2, head_layers=(0, 1, 2), shown_layers=(2, 0)).write(tmp_path / "trace")
+    assert open_trace(folder).header.shown_layers == (2, 0)
+
+
+def test_a_manifest_from_before_shown_layers_is_read(tmp_path: Path) -> None:
+    file = made(2).write(tmp_path / "trace") / "manifest.json"
+    body = file.read_bytes()[22:].replace(b',"shown_layers":[]', b"")
+    assert b"shown_layers" not in body
+    file.write_bytes(b'{"crc32": "%08x",\n' % crc32(body) + body)
+    assert open_trace(file.parent).header.shown_layers == ()

@@ -1,0 +1,34 @@
+"""Where a row's weight lies as a whole: on the text that is shown, on text that is not, on each image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from attnviz_video.analysis.regions import Regions
+
+
+@dataclass(frozen=True, eq=False)
+class RowShares:
+    """Shares of one row, sinks included; together they are 1. All NaN where there is no row."""
+
+    #: On the text of the panel, from the start phrase to the end.
+    shown: float
+    #: On text that the panel does not show, such as the prompt before the start phrase.
+    hidden: float
+    images: Float[np.ndarray, "images"]
+
+
+def row_shares(
+    row: Float[np.ndarray, "keys"] | None, regions: Regions, is_shown: Bool[np.ndarray, "positions"]
+) -> RowShares:
+    """The shares of `row`; values that no weight can have count as 0. A row of zeros has shares of 0."""
+    if row is None:
+        return RowShares(float("nan"), float("nan"), np.full(len(regions.patches), np.nan, dtype=np.float32))
+    weights = np.where(np.isfinite(row) & (row > 0), row, 0.0).astype(np.float64)
+    weights /= weights.sum() or 1.0
+    text, shown = regions.is_text[: row.shape[0]], is_shown[: row.shape[0]]
+    images = np.array([weights[positions].sum() for positions in regions.patches], dtype=np.float32)
+    return RowShares(float(weights[text & shown].sum()), float(weights[text & ~shown].sum()), images)
