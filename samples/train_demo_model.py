@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from demo_training.architecture import EARLY_LAYERS, new_model, save_checkpoint
+from demo_training.architecture import EARLY_LAYERS, load_checkpoint, new_model, save_checkpoint
 from demo_training.batches import GROWTH_BATCH, POLISH_BATCH
 from demo_training.growth import grow
 from demo_training.stages import Process, Trainer
 from demo_training.tokenizer import load_tokenizer, save_tokenizer
+from transformers import Qwen2VLForConditionalGeneration
 
 STAGES = ("vision", "language", "polish", "growth")
 
@@ -39,6 +40,7 @@ class Plan:
     processes: int
     compiled: bool
     quick: bool
+    start_from: Path | None = None
 
 
 def run_quick(work_dir: Path, plan: Plan) -> None:
@@ -48,6 +50,11 @@ def run_quick(work_dir: Path, plan: Plan) -> None:
     tokens = trainer.train_language("language", plan.language_steps, scenes=4, pairs=0)
     report = {"color_cells": cells[0], "shape_cells": cells[1], "response_tokens": tokens}
     (work_dir / "quick.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def first_model(plan: Plan) -> Qwen2VLForConditionalGeneration:
+    """The model the first of the wanted stages starts with, unless the work folder holds the state before it."""
+    return new_model(EARLY_LAYERS) if plan.start_from is None else load_checkpoint(plan.start_from)
 
 
 def run_process(rank: int, work_dir: Path, plan: Plan) -> None:
@@ -61,7 +68,7 @@ def run_process(rank: int, work_dir: Path, plan: Plan) -> None:
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=plan.processes)
     process = Process(rank, plan.processes)
     tokenizer = load_tokenizer(work_dir)
-    trainer = Trainer(new_model(EARLY_LAYERS), tokenizer, process, work_dir, plan.compiled)
+    trainer = Trainer(first_model(plan), tokenizer, process, work_dir, plan.compiled)
     if "vision" in plan.stages:
         trainer.train_vision(plan.vision_steps)
     else:
@@ -103,13 +110,16 @@ def main() -> None:
     parser.add_argument("--growth_steps", type=int, default=80)
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes (default 2)")
     parser.add_argument("--no_compile", action="store_true", help="do not use torch.compile")
+    parser.add_argument(
+        "--start_from", type=Path, help="go on from this 6-layer checkpoint, e.g. samples/demo_model_early"
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute; only shows that it learns")
     args = parser.parse_args()
     steps = (60, 40, 0, 0)
     if not args.quick:
         steps = (args.vision_steps, args.language_steps, args.polish_steps, args.growth_steps)
     processes = 1 if args.quick else args.processes
-    plan = Plan(tuple(args.stages), *steps, processes, not args.no_compile, args.quick)
+    plan = Plan(tuple(args.stages), *steps, processes, not args.no_compile, args.quick, args.start_from)
     args.work_dir.mkdir(parents=True, exist_ok=True)
     save_tokenizer(args.work_dir)
     (args.work_dir / "rendezvous").unlink(missing_ok=True)

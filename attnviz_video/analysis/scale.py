@@ -120,7 +120,8 @@ def frame_scale(frame: FrameWeights, shown: ShownPositions, *, joint: bool, gamm
 def level(weights: Float[np.ndarray, "*shape"], scale: ColorScale, region: Region) -> Float[np.ndarray, "*shape"]:
     """`clip(weight / top, 0, 1) ** gamma`, float32; NaN for what is no weight (NaN, infinite, negative)."""
     usable = _usable(weights)
-    part = np.clip(np.where(usable, weights, 0.0) / scale.top(region), 0.0, 1.0) ** scale.gamma
+    with np.errstate(over="ignore"):  # a huge weight over a tiny top is infinite, and clipped to 1
+        part = np.clip(np.where(usable, weights, 0.0) / scale.top(region), 0.0, 1.0) ** scale.gamma
     return np.where(usable, part, np.nan).astype(np.float32)
 
 
