@@ -41,13 +41,14 @@ def eager_attentions(model: Any, inputs: Any) -> list[Tensor]:
     return [layer[0] for layer in model(**inputs, use_cache=False, output_attentions=True).attentions]
 
 
+@pytest.mark.parametrize("grids", [((2, 3),), ((2, 3), (4, 2))], ids=["one image", "two images"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
-def test_t15_rows_equal_eager_attentions_in_float32(kind: str, attention: str) -> None:
+def test_t15_rows_equal_eager_attentions_in_float32(kind: str, attention: str, grids: Any) -> None:
     if attention == "eager" and not in_memory.EAGER_CAN_BE_WATCHED:
         pytest.skip("transformers 5.1 or later")
     model = in_memory.model(kind, attention)
-    inputs = in_memory.prepared(((2, 3), (4, 2))).inputs
+    inputs = in_memory.prepared(grids).inputs
     rows = all_rows(model, inputs)
     for layer, want in enumerate(eager_attentions(model, inputs)):
         torch.testing.assert_close(rows[layer], want, rtol=0, atol=1e-5)
