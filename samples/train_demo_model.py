@@ -79,7 +79,12 @@ def run_process(rank: int, work_dir: Path, plan: Plan) -> None:
         trainer.load("language")
     if "polish" in plan.stages:
         trainer.train_language(
-            "polish", plan.polish_steps, muon_rate=0.008, adam_rate=1e-3, decay_share=1.0, first_batch=POLISH_BATCH
+            "polish",
+            plan.polish_steps,
+            muon_rate=0.012,
+            adam_rate=1.5e-3,
+            decay_share=0.6,
+            first_batch=POLISH_BATCH,
         )
         if rank == 0:
             save_checkpoint(trainer.model, work_dir / "early")
@@ -106,7 +111,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     parser.add_argument("--vision_steps", type=int, default=1200)
     parser.add_argument("--language_steps", type=int, default=2650)
-    parser.add_argument("--polish_steps", type=int, default=550)
+    parser.add_argument("--polish_steps", type=int, default=1000)
     parser.add_argument("--growth_steps", type=int, default=80)
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes (default 2)")
     parser.add_argument("--no_compile", action="store_true", help="do not use torch.compile")

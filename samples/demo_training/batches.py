@@ -1,19 +1,21 @@
 """Training batches: scenes, their pictures, and several questions per scene packed behind one image prefix.
 
-Slots have two fixed lengths, so every batch has the same shape and nothing is recompiled: short ones for questions
-about one or two objects, long ones for questions that walk over the scene.
+Slots have one fixed length, so every batch has the same shape and nothing is recompiled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from demo_questions import (
+    CHINESE_COLS,
     CHINESE_KINDS,
+    CHINESE_SHAPES,
+    COL_NAMES,
     INSTRUCTION,
-    LONG_KINDS,
     OTHER_INSTRUCTIONS,
     Question,
     ask_pair,
@@ -36,63 +38,40 @@ from transformers import PreTrainedTokenizerBase
 
 from demo_training.forward import CELLS, Group
 
-LONG, SHORT = 112, 76
-SINGLE_KINDS_ORDER = (
-    "count_color",
-    "count_shape",
-    "total",
-    "describe",
-    "what_at",
-    "where",
-    "color_of",
-    "shape_of",
-    "relation",
-)
+SLOT = 104
 
 
 @dataclass(frozen=True)
 class Mix:
-    """From which step on each kind of question is asked how often; long and short kinds are drawn separately."""
+    """How often each kind of question is asked: of one image, of a pair's change, and the share asked in Chinese."""
 
-    first_step: int
-    single: tuple[float, ...]
+    single: dict[str, float]
     pair: dict[str, float]
     chinese: float
 
 
-# Colours, shapes and raster order are learned first; then most questions ask for finding a place by shape, or by colour
-# and shape together; then for shape alone. From POLISH_BATCH on (a stage of its own, as growth is) weight is on what
-# was still weak: when to stop listing, relations, changed colours, Chinese.
-SHAPE_STEP, POLISH_BATCH, GROWTH_BATCH = 2100, 50_000, 100_000
-CURRICULUM = (
-    Mix(
-        0,
-        (0.26, 0.32, 0.16, 0.26, 0.18, 0.22, 0.2, 0.16, 0.24),
-        {"moved": 0.5, "recolored": 0.25, "removed": 0.25},
-        0.12,
-    ),
-    Mix(
-        750,
-        (0.2, 0.45, 0.1, 0.25, 0.06, 0.3, 0.28, 0.1, 0.26),
-        {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
-        0.12,
-    ),
-    Mix(
-        SHAPE_STEP,
-        (0.1, 0.7, 0.05, 0.15, 0.05, 0.2, 0.45, 0.1, 0.2),
-        {"moved": 0.7, "recolored": 0.15, "removed": 0.15},
-        0.12,
-    ),
-    Mix(
-        POLISH_BATCH,
-        (0.42, 0.4, 0.06, 0.12, 0.08, 0.27, 0.2, 0.1, 0.35),
-        {"moved": 0.4, "recolored": 0.45, "removed": 0.15},
-        0.16,
-    ),
+MIX = Mix(
+    {
+        "count_color": 0.14,
+        "count_shape": 0.14,
+        "total": 0.08,
+        "describe": 0.18,
+        "what_at": 0.08,
+        "where": 0.12,
+        "color_of": 0.1,
+        "shape_of": 0.08,
+        "relation": 0.08,
+    },
+    {"moved": 0.35, "recolored": 0.45, "removed": 0.2},
+    0.14,
 )
+# The later stages take scenes of their own: their steps count on from here.
+SHAPE_STEP, POLISH_BATCH, GROWTH_BATCH = 2100, 50_000, 100_000
 DEFAULT_INSTRUCTION_SHARE = 0.7
+# In the loss, words about objects weigh more, and decisions most: does this object count, is there another one, stop.
 OBJECT_WORD_WEIGHT = 2.0
-STOP_WEIGHT = 3.0
+DECISION_WEIGHT = 4.0
+Row = tuple[list[int], list[int], list[float]]
 
 
 @dataclass
@@ -120,9 +99,23 @@ class BatchMaker:
         self.pad = int(tokenizer.convert_tokens_to_ids("<|endoftext|>"))
         self.turn = self.encode("<|im_end|>\n<|im_start|>assistant\n")
         self.stop = self.encode("<|im_end|>")
-        words = [*COLOR_NAMES, *SHAPES, "top", "middle", "bottom", "left", "center", "right", "nothing"]
-        self.stop_words = {self.encode(text)[0] for text in (" At", " </", "</")}
+        words = [
+            *COLOR_NAMES,
+            *SHAPES,
+            "top",
+            "middle",
+            "bottom",
+            "left",
+            "center",
+            "right",
+            "nothing",
+            "same",
+            "object",
+        ]
         self.object_words = {self.encode(f" {word}")[0] for word in words}
+        self.object_words |= {self.encode(digit)[0] for digit in "012345"}
+        before = [f" {word}" for word in COL_NAMES + SHAPES] + [*CHINESE_COLS, *CHINESE_SHAPES.values(), "\n"]
+        self.before_decisions = {self.encode(text)[-1] for text in before}
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, remembered because prompts repeat."""
@@ -150,107 +143,94 @@ class BatchMaker:
             at += 1
         return ids, image_at, np.array(places, np.int64)
 
-    def row(self, rng: np.random.Generator, question: Question, length: int) -> tuple[list[int], list[int]]:
-        """Ids and targets of one question, padded. A prompt variant that does not fit gives way to the default."""
+    def row(self, rng: np.random.Generator, question: Question) -> Row:
+        """Ids, targets and loss weights of one question, padded; a prompt variant too long gives way to the default."""
         instruction = INSTRUCTION
         if rng.random() > DEFAULT_INSTRUCTION_SHARE:
             instruction = OTHER_INSTRUCTIONS[int(rng.integers(len(OTHER_INSTRUCTIONS)))]
         answer = self.encode(question.response()) + self.stop
         prompt = self.encode(prompt_text(question.problem, instruction)) + self.turn
-        if len(prompt) + len(answer) > length:
+        if len(prompt) + len(answer) > SLOT:
             prompt = self.encode(prompt_text(question.problem)) + self.turn
         ids = prompt + answer
-        if len(ids) > length:
-            return [self.pad] * length, [-100] * length
+        if len(ids) > SLOT:
+            return self.blank()
         targets = [-100] * (len(prompt) - 1) + answer + [-100]
-        return ids + [self.pad] * (length - len(ids)), targets + [-100] * (length - len(ids))
+        weights = [self.weight(before, token) for before, token in zip([-1, *answer], answer, strict=False)]
+        weights = [0.0] * (len(prompt) - 1) + weights + [0.0]
+        padding = SLOT - len(ids)
+        return ids + [self.pad] * padding, targets + [-100] * padding, weights + [0.0] * padding
 
-    def singles(self, step: int, scenes: int, long: int = 2, short: int = 3) -> Batch:
-        """``scenes`` one-image scenes with ``long`` and ``short`` questions each."""
+    def weight(self, before: int, token: int) -> float:
+        """The weight of a response token in the loss, given the token before it."""
+        if before in self.before_decisions:
+            return DECISION_WEIGHT
+        return OBJECT_WORD_WEIGHT if token in self.object_words else 1.0
+
+    def singles(self, step: int, scenes: int, questions: int = 5) -> Batch:
+        """``scenes`` one-image scenes with ``questions`` questions of different kinds each."""
         images, cells, rows = [], [], []
-        mix = self.mix(step)
+        kinds, shares = list(MIX.single), np.array(list(MIX.single.values()))
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=4)
             scene = sample_scene(self.split, seed)
             images.append(render_scene(scene))
             cells.append(stack_labels(cell_labels(scene)))
-            for number, length, wanted in ((long, LONG, True), (short, SHORT, False)):
-                chosen = [i for i, kind in enumerate(SINGLE_KINDS_ORDER) if (kind in LONG_KINDS) == wanted]
-                kinds = [SINGLE_KINDS_ORDER[i] for i in chosen]
-                shares = np.array([mix.single[i] for i in chosen])
-                for kind in rng.choice(kinds, number, replace=False, p=shares / shares.sum()):
-                    question = ask_single(scene, str(kind), rng, self.language(rng, mix, str(kind)))
-                    rows.append((length, self.row(rng, question, length) if question else self.blank(length)))
-        return self.pack(images, cells, rows, 1, ((long, LONG), (short, SHORT)))
+            for kind in rng.choice(kinds, questions, replace=False, p=shares / shares.sum()):
+                question = ask_single(scene, str(kind), rng, self.language(rng, str(kind)))
+                rows.append(self.row(rng, question) if question else self.blank())
+        return self.pack(images, cells, rows, 1, questions)
 
     def pairs(self, step: int, scenes: int) -> Batch:
-        """``scenes`` two-image scenes with one long question each, and for moves also a short one."""
+        """``scenes`` two-image scenes with two questions each: after a move where to, else the same in Chinese."""
         images, cells, rows = [], [], []
-        mix = self.mix(step)
         for index in range(scenes):
             seed = (step * self.ranks + self.rank) * scenes + index
             rng = random_generator(self.split, seed, stream=5)
-            change = str(rng.choice(list(mix.pair), p=list(mix.pair.values())))
+            change = str(rng.choice(list(MIX.pair), p=list(MIX.pair.values())))
             pair = sample_pair(self.split, seed, change)
             for scene in (pair.before, pair.after):
                 images.append(render_scene(scene))
                 cells.append(stack_labels(cell_labels(scene)))
-            question = ask_pair(pair, change, rng, self.language(rng, mix, change))
-            rows.append((LONG, self.row(rng, question, LONG)))
-            short = self.blank(SHORT)
-            if change == "moved":
-                language = self.language(rng, mix, "moved_to")
-                short = self.row(rng, ask_pair(pair, "moved_to", rng, language), SHORT)
-            rows.append((SHORT, short))
-        return self.pack(images, cells, rows, 2, ((1, LONG), (1, SHORT)))
+            rows.append(self.row(rng, ask_pair(pair, change, rng, self.language(rng, change))))
+            second, language = ("moved_to", self.language(rng, "moved_to")) if change == "moved" else (change, "zh")
+            rows.append(self.row(rng, ask_pair(pair, second, rng, language)))
+        return self.pack(images, cells, rows, 2, 2)
 
-    def mix(self, step: int) -> Mix:
-        """The part of the curriculum that a step belongs to."""
-        return [mix for mix in CURRICULUM if mix.first_step <= step][-1]
-
-    def language(self, rng: np.random.Generator, mix: Mix, kind: str) -> str:
+    def language(self, rng: np.random.Generator, kind: str) -> str:
         """Chinese for a small share of the kinds that have a Chinese wording."""
-        return "zh" if rng.random() < mix.chinese and kind in CHINESE_KINDS else "en"
+        return "zh" if rng.random() < MIX.chinese and kind in CHINESE_KINDS else "en"
 
-    def blank(self, length: int) -> tuple[list[int], list[int]]:
+    def blank(self) -> Row:
         """A row that teaches nothing."""
-        return [self.pad] * length, [-100] * length
+        return [self.pad] * SLOT, [-100] * SLOT, [0.0] * SLOT
 
     def pack(
         self,
         images: list[np.ndarray],
         cells: list[np.ndarray],
-        rows: list[tuple[int, tuple[list[int], list[int]]]],
+        rows: list[Row],
         images_each: int,
-        slots: tuple[tuple[int, int], ...],
+        questions: int,
     ) -> Batch:
-        """Lay prefixes and rows out as flat tokens: all prefixes, then all rows of each slot length."""
+        """Lay prefixes and rows out as flat tokens: all prefixes, then all rows, ``questions`` per scene."""
         scenes = len(images) // images_each
         prefix, image_at, places = self.prefix(images_each)
-        group = Group(scenes, len(prefix), slots)
-        ids, targets = list(prefix) * scenes, []
-        positions = [np.tile(places, (scenes, 1))]
+        group = Group(scenes, len(prefix), ((questions, SLOT),))
         start = int(places.max()) + 1
-        for number, length in slots:
-            for row_length, (row_ids, row_targets) in rows:
-                if row_length == length:
-                    ids += row_ids
-                    targets += row_targets
-            line = np.arange(start, start + length)[:, None].repeat(3, 1)
-            positions.append(np.tile(line, (scenes * number, 1)))
-        flat_targets = torch.tensor(targets)
-        heavy = torch.isin(flat_targets, torch.tensor(sorted(self.object_words)))
-        stops = torch.isin(flat_targets, torch.tensor(sorted(self.stop_words)))
+        line = np.arange(start, start + SLOT)[:, None].repeat(3, 1)
+        positions = [np.tile(places, (scenes, 1)), np.tile(line, (scenes * questions, 1))]
+        row_ids, targets, weights = (list(chain.from_iterable(part)) for part in zip(*rows, strict=True))
         offsets = np.arange(scenes)[:, None] * len(prefix) + np.array(image_at)[None]
         return Batch(
             group,
-            torch.tensor(ids),
+            torch.tensor(list(prefix) * scenes + row_ids),
             torch.from_numpy(np.concatenate(positions)),
             torch.from_numpy(np.stack(images)),
             torch.from_numpy(offsets.reshape(-1)),
-            flat_targets,
-            torch.where(heavy, OBJECT_WORD_WEIGHT, torch.where(stops, STOP_WEIGHT, 1.0)),
+            torch.tensor(targets),
+            torch.tensor(weights),
             torch.from_numpy(np.stack(cells)),
         )
 

@@ -163,15 +163,13 @@ class Trainer:
                 optimizer.rescale("visual", 1.0)
                 if step == SHAPE_STEP:
                     sharpen_shapes(self.forward)
-            for name, batch, share in (
-                ("one", maker.singles(step + first_batch, scenes), 0.7),
-                ("two", maker.pairs(step + first_batch, pairs) if pairs else None, 0.3),
-            ):
-                if batch is None:
-                    continue
-                loss, cells, accuracy, words, stops = self.learn(batch)
+            parts = [("one", maker.singles(step + first_batch, scenes), 0.7)]
+            parts += [("two", maker.pairs(step + first_batch, pairs), 0.3)] if pairs else []
+            for name, batch, share in parts:
+                loss, cells, accuracy, words, decisions = self.learn(batch)
                 (share * (loss + cell_weight * cells)).backward()
-                texts.append(f"{name} {loss.item():.4f} right {accuracy:.3f} words {words:.3f} stops {stops:.3f}")
+                shares = f"right {accuracy:.3f} words {words:.3f} decisions {decisions:.3f}"
+                texts.append(f"{name} {loss.item():.4f} {shares}")
             self.process.average_gradients([self.model, self.cell_heads])
             optimizer.step()
             if step % 10 == 0 or step == steps - 1:
@@ -181,7 +179,7 @@ class Trainer:
         return accuracy
 
     def learn(self, batch: Batch) -> tuple[Tensor, Tensor, float, float, float]:
-        """Loss on the responses, loss of the throw-away heads, and the shares of right tokens, words and stops."""
+        """Loss on the responses, loss of the throw-away heads, and the shares of right tokens, words and decisions."""
         hidden, features = self.forward.hidden_states(
             batch.group, batch.ids, batch.positions, batch.images, batch.image_at
         )

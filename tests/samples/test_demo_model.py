@@ -15,6 +15,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+DEMO_LAYER = 20
 FINAL, EARLY = SAMPLES / "demo_model", SAMPLES / "demo_model_early"
 
 
@@ -83,28 +84,22 @@ def test_boxes_of_the_demo_data_lie_in_their_images() -> None:
 
 @pytest.fixture(scope="module")
 def single() -> list[Result]:
-    """What the shipped model writes about held-out scenes, eight questions of each kind about one image."""
-    return Evaluator(FINAL).run_all(make_cases("test", SINGLE_KINDS, 8, first_seed=500_000))
+    """What the shipped model writes about held-out scenes, 24 questions of each kind about one image."""
+    return Evaluator(FINAL).run_all(make_cases("test", SINGLE_KINDS, 24, first_seed=2_000_000))
 
 
 @pytest.mark.slow
-def test_the_model_answers_and_points_on_held_out_scenes(single: list[Result]) -> None:
+def test_the_model_answers_on_held_out_scenes(single: list[Result]) -> None:
     assert np.mean([r.right for r in single]) >= 0.8
-    rates = hit_rates(single)
-    assert max(rates["color"]) >= 0.75
-    assert max(rates["shape"]) >= 0.7
-    pairs = Evaluator(FINAL).run_all(make_cases("test", PAIR_KINDS, 8, first_seed=500_000), pointing=False)
+    assert np.mean([r.right for r in single if r.case.question.kind == "count_color"]) >= 0.95
+    pairs = Evaluator(FINAL).run_all(make_cases("test", PAIR_KINDS, 8, first_seed=2_000_000), pointing=False)
     assert np.mean([r.right for r in pairs]) >= 0.6
 
 
-# Required of the demo model, not reached yet (model card, "What falls short"); strict: reaching it will be noticed.
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="place words point at 0.54, required 0.80")
-def test_place_words_point(single: list[Result]) -> None:
-    assert max(hit_rates(single)["place"]) >= 0.8
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="count_color is right at 0.62, required 0.95")
-def test_colours_are_counted(single: list[Result]) -> None:
-    assert np.mean([r.right for r in single if r.case.question.kind == "count_color"]) >= 0.95
+def test_one_layer_points_at_what_the_words_name(single: list[Result]) -> None:
+    """The demo's layer, on the text the model wrote, unfiltered."""
+    rates = hit_rates(single)
+    assert rates["color"][DEMO_LAYER] >= 0.75
+    assert rates["place"][DEMO_LAYER] >= 0.8
+    assert rates["shape"][DEMO_LAYER] >= 0.7

@@ -93,28 +93,68 @@ def test_cell_labels_agree_with_boxes(seed: int) -> None:
                 assert (color, shape, *place) in [(o.color, o.shape, o.row, o.col) for o in owners]
 
 
+FINDING_KINDS = ("what_at", "where", "color_of", "shape_of", "relation")
+LINE = re.compile(
+    r" (?:At the (?P<row>\w+) )?(?:nothing|(?P<col>left|center|right)(?: an?)?(?: (?P<color>\w+))??"
+    r" (?P<shape>object|circle|square|triangle|star)(?:, (?P<after>\w+))?(?: \((?P<number>\d)\))?)"
+)
+
+
 @given(splits, seeds, st.sampled_from(SINGLE_KINDS))
-def test_every_sentence_and_every_box_is_true(split: str, seed: int, kind: str) -> None:
+def test_every_line_and_every_box_is_true(split: str, seed: int, kind: str) -> None:
     scene = sample_scene(split, seed)
     question = ask_single(scene, kind, question_generator(split, seed))
     if question is None:
         return
-    truth = {(ROW_NAMES[o.row], COL_NAMES[o.col], o.color, o.shape): o.box for o in scene.objects}
-    told = re.findall(r"At the (\w+) (\w+) is an? (\w+) (\w+)\.", question.thinking)
-    assert len(told) == len(question.mentions)
-    for words, mention in zip(told, question.mentions, strict=True):
-        assert truth[words] == mention.box
-        assert mention.phrase == " ".join(words[2:])
-        assert mention.place == " ".join(words[:2])
+    objects, tally, rows, told = iter(scene.objects), [], [], 0
+    for line in question.thinking.split("\n"):
+        match = LINE.fullmatch(line)
+        assert match is not None, line
+        rows += [match["row"]] if match["row"] else []
+        if match["col"] is None:
+            assert all(ROW_NAMES[o.row] != rows[-1] for o in scene.objects)
+            continue
+        item, mention, told = next(objects), question.mentions[told], told + 1
+        assert (rows[-1], match["col"]) == (ROW_NAMES[item.row], COL_NAMES[item.col]), "raster order, none left out"
+        assert (match["color"] or match["after"]) in (item.color, None)
+        assert match["shape"] in (item.shape, "object")
+        assert (mention.phrase, mention.box) == (f"{item.color} {item.shape}", item.box)
+        assert mention.place == f"{rows[-1]} {match['col']}"
+        tally += [match["number"]] if match["number"] else []
+    assert rows == list(ROW_NAMES[: len(rows)])
+    assert told == len(question.mentions)
+    if kind not in FINDING_KINDS:
+        assert next(objects, None) is None, "the scan goes over the whole picture"
     if kind.startswith("count") or kind == "total":
-        assert question.answer == str(len(told))
+        assert tally == [str(number + 1) for number in range(len(tally))]
+        assert question.answer == str(len(tally))
         asked = question.problem.lower()
         for color in COLORS:
             if kind == "count_color" and f" {color} " in asked:
-                assert len(told) == sum(o.color == color for o in scene.objects)
+                assert len(tally) == sum(o.color == color for o in scene.objects)
         for shape in SHAPES:
             if kind == "count_shape" and f" {shape}s" in asked:
-                assert len(told) == sum(o.shape == shape for o in scene.objects)
+                assert len(tally) == sum(o.shape == shape for o in scene.objects)
+
+
+@given(splits, seeds, st.sampled_from(FINDING_KINDS))
+def test_a_search_ends_with_the_object_it_looks_for(split: str, seed: int, kind: str) -> None:
+    question = ask_single(sample_scene(split, seed), kind, question_generator(split, seed))
+    if question is None:
+        return
+    asked, last = question.problem, question.mentions[-1]
+    color, shape = last.phrase.split()
+    assert {
+        "what_at": last.place in asked and question.answer == last.phrase,
+        "where": last.phrase in asked and question.answer == last.place,
+        "color_of": shape in asked and question.answer == color,
+        "shape_of": color in asked and question.answer == shape,
+        "relation": last.phrase in asked,
+    }[kind]
+    lines = question.thinking.split("\n")
+    assert "object" not in lines[-1]
+    if kind in ("where", "color_of", "shape_of"):
+        assert all("object" in line or "nothing" in line for line in lines[:-1]), "nothing else fits"
 
 
 @given(splits, seeds, st.sampled_from(CHANGES))
@@ -137,8 +177,11 @@ def test_pair_mentions_lie_in_the_image_they_name(split: str, seed: int, kind: s
     assert question.mentions
     for mention in question.mentions:
         assert mention.box in boxes[mention.image]
-        assert mention.phrase in question.thinking or kind in ("moved", "moved_to")
-        assert mention.place in question.thinking or kind in ("recolored", "removed")
+    changed = pair.before.objects[pair.index]
+    named = question.mentions[-1 if kind == "removed" else -2]
+    assert named.box == changed.box, "the scan stops at the change"
+    answer = question.mentions[-1].place if kind == "moved_to" else named.phrase
+    assert question.answer == answer
 
 
 @pytest.mark.parametrize("kind", CHINESE_KINDS)
