@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from attnviz_video.errors import ModelError
 
@@ -42,7 +42,7 @@ class PatchGrid:
     image: int
     rows: int
     columns: int
-    #: What the grid covers, in pixels of the original image.
+    #: What the grid covers, in pixels of the original image; it reaches beyond the image where the processor padded it.
     box: Box
     first_patch: int = 0
     #: "image" for a grid over the whole image, "tile" and "thumbnail" for families that cut it up.
@@ -65,6 +65,15 @@ class PatchGrid:
         row, column = divmod(patch - self.first_patch, self.columns)
         x, y = self.x_edges(), self.y_edges()
         return int(x[column]), int(y[row]), int(x[column + 1]), int(y[row + 1])
+
+
+def painted_grids(grids: tuple[PatchGrid, ...]) -> tuple[PatchGrid, ...]:
+    """Those grids of one image that a picture paints: a thumbnail only where nothing finer covers the image.
+
+    Two grids over the same pixels would hide each other.
+    """
+    finer = tuple(grid for grid in grids if grid.area != "thumbnail")
+    return finer or grids
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +117,26 @@ class TokenLayout:
         """Prompt positions of the patches of `image`, in patch order."""
         positions = np.flatnonzero((self.image_of == image) & (self.patch_of >= 0))
         return positions[np.argsort(self.patch_of[positions], kind="stable")]
+
+    def is_painted(self, image: int) -> Bool[np.ndarray, "patches"]:
+        """Whether a picture paints each patch of `image`; see `painted_grids`."""
+        grids = self.grids_of(image)
+        is_painted = np.zeros(sum(grid.n_patches for grid in grids), dtype=bool)
+        for grid in painted_grids(grids):
+            is_painted[grid.first_patch : grid.first_patch + grid.n_patches] = True
+        return is_painted
+
+    def patch_boxes(self, image: int) -> Int[np.ndarray, "patches 4"]:
+        """Rectangle (left, top, right, bottom) of every patch of `image` in original pixels, in patch order.
+
+        What a grid covers beyond the image (padding that the model sees and the user never gave) is cut off.
+        """
+        grids, info = self.grids_of(image), self.images[image]
+        boxes = np.zeros((sum(grid.n_patches for grid in grids), 4), dtype=np.int64)
+        for grid in grids:
+            x, y = np.clip(grid.x_edges(), 0, info.width), np.clip(grid.y_edges(), 0, info.height)
+            left, top = np.meshgrid(x[:-1], y[:-1])
+            right, bottom = np.meshgrid(x[1:], y[1:])
+            own = slice(grid.first_patch, grid.first_patch + grid.n_patches)
+            boxes[own] = np.stack([left, top, right, bottom], axis=-1).reshape(-1, 4)
+        return boxes

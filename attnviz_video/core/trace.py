@@ -35,6 +35,7 @@ class ModelIdentity:
     #: Kind of every decoder layer: "full", "window 4096", "linear" …
     layer_kinds: tuple[str, ...]
     dtype: str
+    #: "cuda:0", or all of them where the model was spread: "cuda:0, cuda:1".
     device: str
     attention: str
 

@@ -11,6 +11,7 @@ from typing import Any
 from attnviz_video.errors import ModelError
 from attnviz_video.models.hub_library import transformers
 from attnviz_video.models.settings import ModelSettings
+from attnviz_video.models.text_decoders import reads_text_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,9 @@ def _refuse_other_models(checkpoint: Checkpoint) -> None:
             f"{checkpoint.source} has model_type {kind!r}, which transformers {transformers.__version__} does not know;"
             " a newer transformers may"
         )
-    if kind not in transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+    with_images = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    if kind not in with_images and not reads_text_only(kind):
         raise ModelError(
-            f"{checkpoint.source} is not a vision-language model: model_type {kind!r} takes no images and text together"
+            f"{checkpoint.source} is neither a vision-language model nor a text decoder: model_type {kind!r} writes no "
+            "text after a prompt"
         )

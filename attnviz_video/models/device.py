@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,6 +44,11 @@ def resolve_dtype(wanted: str, device: torch.device) -> Any:
     if wanted == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     return getattr(torch, wanted)
+
+
+def on_device(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Model inputs with their tensors on `device`; what is no tensor stays as it is."""
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
 
 
 def _listed(there: dict[str, int]) -> str:

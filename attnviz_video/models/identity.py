@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from attnviz_video.core.trace import ModelIdentity
+from attnviz_video.errors import ModelError
 from attnviz_video.models.checkpoint import Checkpoint
+from attnviz_video.models.decoder import declared_kinds, head_counts, text_value
+from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import transformers
 
 #: Keys that tell where or by which version a file was written, not what the model is.
@@ -38,14 +42,22 @@ def expected_identity(checkpoint: Checkpoint) -> ModelIdentity | None:
     """What the configuration alone says about a model, so that a wrong layer is refused before weights are read.
 
     None where only the checkpoint's own code knows its configuration. Layers of undeclared kind count as "full".
+
+    Raises:
+        ModelError: the configuration contradicts itself, or is of a model without attention.
     """
     if checkpoint.model_type not in transformers.CONFIG_MAPPING:
         return None
-    config: Any = transformers.CONFIG_MAPPING[checkpoint.model_type].from_dict(dict(checkpoint.config))
-    text: Any = config.get_text_config()
-    n_layers, n_heads = int(text.num_hidden_layers), int(text.num_attention_heads)
-    declared = getattr(text, "layer_types", None) or ["full_attention"] * n_layers
-    window = getattr(text, "sliding_window", None)
+    try:
+        # A copy of all of it: transformers writes into the nested tables.
+        config: Any = transformers.CONFIG_MAPPING[checkpoint.model_type].from_dict(deepcopy(checkpoint.config))
+        text: Any = config.get_text_config()
+        n_layers = int(text.num_hidden_layers)
+    except Exception as error:
+        raise ModelError(f"the configuration of {checkpoint.source} cannot be read: {first_line(error)}") from error
+    n_heads, n_kv_heads = head_counts(text)
+    declared = [kind or "full_attention" for kind in declared_kinds(text)]
+    window = text_value(text, "sliding_window")
     names = {"full_attention": "full", "sliding_attention": f"window {window}", "chunked_attention": "chunk"}
     return ModelIdentity(
         id=checkpoint.source,
@@ -56,7 +68,7 @@ def expected_identity(checkpoint: Checkpoint) -> ModelIdentity | None:
         template_hash="",
         n_layers=n_layers,
         n_heads=n_heads,
-        n_kv_heads=int(getattr(text, "num_key_value_heads", None) or n_heads),
+        n_kv_heads=n_kv_heads,
         layer_kinds=tuple(names.get(kind, kind.removesuffix("_attention")) for kind in declared),
         dtype="",
         device="",

@@ -2,36 +2,57 @@
 
 Processors of video-capable families need a video processor, and transformers has those for torchvision only, so that
 plain `AutoProcessor` fails without it although no video is ever given. Then the processor is put together from its
-parts, with an empty stand-in for the video processor.
+parts, with an empty stand-in for what takes video or sound.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from attnviz_video.errors import AttnVizError, ModelError
 from attnviz_video.models.checkpoint import Checkpoint
+from attnviz_video.models.families import PREFIX_TEMPLATES
 from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import HAS_TORCHVISION, transformers
+from attnviz_video.models.text_decoders import TextProcessor, reads_text_only
 
 #: Files that may name the processor class, in the order transformers looks.
 _CLASS_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 
 
-class VideoProcessorStandIn:
-    """Takes the place of a video processor that is never called; unknown attributes read as None."""
+class PartStandIn:
+    """Takes the place of a part of a processor that is never called; unknown attributes read as None."""
 
     model_input_names: tuple[str, ...] = ()
-    merge_size = 2
-    patch_size = 14
-    temporal_patch_size = 2
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
             raise AttributeError(name)
+
+
+class VideoProcessorStandIn(PartStandIn):
+    """Takes the place of a video processor."""
+
+    merge_size = 2
+    patch_size = 14
+    temporal_patch_size = 2
+
+
+class FeatureExtractorStandIn(PartStandIn):
+    """Takes the place of what turns sound into features (Gemma 4)."""
+
+
+#: Parts of a processor that images and text never reach.
+_STAND_INS: dict[str, type[PartStandIn]] = {
+    "video_processor": VideoProcessorStandIn,
+    "feature_extractor": FeatureExtractorStandIn,
+}
 
 
 def load_processor(checkpoint: Checkpoint, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
@@ -40,20 +61,30 @@ def load_processor(checkpoint: Checkpoint, min_pixels: int | None = None, max_pi
     Raises:
         ModelError: files are missing or damaged, or the family needs torchvision.
     """
+    _spare_num2words(checkpoint)
     try:
-        if HAS_TORCHVISION:
+        if reads_text_only(checkpoint.model_type):
+            processor: Any = TextProcessor(
+                transformers.AutoTokenizer.from_pretrained(checkpoint.source, **checkpoint.load_arguments())
+            )
+        elif HAS_TORCHVISION:
             processor = transformers.AutoProcessor.from_pretrained(checkpoint.source, **checkpoint.load_arguments())
         else:
             processor = _without_torchvision(checkpoint)
     except AttnVizError:
         raise
     except Exception as error:
+        _refuse_torchvision_only(checkpoint, error)
         raise ModelError(f"the processor of {checkpoint.source} cannot be loaded: {first_line(error)}") from error
+    if isinstance(processor, TextProcessor):
+        if min_pixels is not None or max_pixels is not None:
+            raise ModelError(f"--min_pixels and --max_pixels do not apply: {checkpoint.source} reads text only")
+        return processor
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise ModelError(f"the processor of {checkpoint.source} lacks a tokenizer or an image processor")
     _check_vocabulary(processor.tokenizer, checkpoint)
     if getattr(processor, "chat_template", None) is None:
-        processor.chat_template = processor.tokenizer.chat_template
+        processor.chat_template = processor.tokenizer.chat_template or PREFIX_TEMPLATES.get(checkpoint.model_type)
     if min_pixels is not None or max_pixels is not None:
         limit_pixels(processor.image_processor, min_pixels, max_pixels)
     return processor
@@ -82,6 +113,22 @@ def limit_pixels(image_processor: Any, min_pixels: int | None, max_pixels: int |
             setattr(image_processor, name, value)
 
 
+def _refuse_torchvision_only(checkpoint: Checkpoint, error: Exception) -> None:
+    """Say it where the family's image processor exists for torchvision only, such as Cohere2 Vision's."""
+    name = str(error).strip().partition(" ")[0]
+    if not HAS_TORCHVISION and isinstance(error, ImportError) and "torchvision" in str(error).lower():
+        raise ModelError(
+            f"{checkpoint.source} needs torchvision for its {name}; install it: pip install torchvision"
+        ) from error
+
+
+def _spare_num2words(checkpoint: Checkpoint) -> None:
+    """SmolVLM's processor wants the package num2words, to write out the number of a video's frames; digits do."""
+    if checkpoint.model_type == "smolvlm":
+        module: Any = importlib.import_module("transformers.models.smolvlm.processing_smolvlm")
+        module.num2words = module.num2words or str
+
+
 def _check_vocabulary(tokenizer: Any, checkpoint: Checkpoint) -> None:
     """transformers makes an empty tokenizer where its files are missing: the image placeholder must have a name."""
     token = checkpoint.config.get("image_token_id", checkpoint.config.get("image_token_index"))
@@ -95,7 +142,7 @@ def _check_vocabulary(tokenizer: Any, checkpoint: Checkpoint) -> None:
 def _without_torchvision(checkpoint: Checkpoint) -> Any:
     cls = _processor_class(checkpoint)
     attributes = list(getattr(cls, "attributes", None) or cls.get_attributes())
-    if "video_processor" not in attributes:
+    if not any(name in _STAND_INS for name in attributes):
         return cls.from_pretrained(checkpoint.source, **checkpoint.load_arguments())
     parts = [_part(name, checkpoint) for name in attributes]
     settings, _ = cls.get_processor_dict(checkpoint.source, **checkpoint.load_arguments())
@@ -104,8 +151,8 @@ def _without_torchvision(checkpoint: Checkpoint) -> Any:
 
 
 def _part(name: str, checkpoint: Checkpoint) -> Any:
-    if name == "video_processor":
-        return VideoProcessorStandIn()
+    if name in _STAND_INS:
+        return _STAND_INS[name]()
     loader = {"tokenizer": transformers.AutoTokenizer, "image_processor": transformers.AutoImageProcessor}.get(name)
     if loader is None:
         raise ModelError(f"{checkpoint.source} needs torchvision for its {name}; install it: pip install torchvision")
@@ -117,14 +164,12 @@ def _accepting_stand_ins(cls: Any) -> Any:
 
     class ImageOnly(cls):
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            if isinstance(argument, VideoProcessorStandIn):
-                return VideoProcessorStandIn
+            if isinstance(argument, PartStandIn):
+                return type(argument)
             return super().check_argument_for_proper_class(argument_name, argument)
 
         def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            return {
-                name: value for name, value in super().to_dict(*args, **kwargs).items() if name != "video_processor"
-            }
+            return {name: value for name, value in super().to_dict(*args, **kwargs).items() if name not in _STAND_INS}
 
     ImageOnly.__name__ = cls.__name__
     ImageOnly.__qualname__ = cls.__qualname__
@@ -148,14 +193,36 @@ def _processor_class(checkpoint: Checkpoint) -> Any:
 
 
 def _real_class(name: str, checkpoint: Checkpoint) -> Any:
-    """The class behind a placeholder that stands for a class with a missing dependency."""
-    folder = checkpoint.model_type.replace("-", "_")
+    """The class behind a placeholder that stands for a class with a missing dependency.
+
+    It is in the folder of the model type, or in that of the family it is named after (Mistral 3 uses Pixtral's).
+    """
+    folders = dict.fromkeys([checkpoint.model_type.replace("-", "_"), name.removesuffix("Processor").lower()])
+    for folder in folders:
+        with suppress(ImportError, AttributeError), _pillow_images(folder):
+            return getattr(importlib.import_module(f"transformers.models.{folder}.processing_{folder}"), name)
+    raise ModelError(f"{checkpoint.source} needs torchvision for its {name}; install it: pip install torchvision")
+
+
+@contextmanager
+def _pillow_images(folder: str) -> Iterator[None]:
+    """Inside the block, a family's image processing with Pillow stands for the one that needs torchvision.
+
+    The module of Pixtral's processor takes a function from the latter that both have.
+    """
+    wanted = f"transformers.models.{folder}.image_processing_{folder}"
     try:
-        return getattr(importlib.import_module(f"transformers.models.{folder}.processing_{folder}"), name)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(
-            f"{checkpoint.source} needs torchvision for its {name}; install it: pip install torchvision"
-        ) from error
+        importlib.import_module(wanted)
+    except ImportError:
+        with suppress(ImportError):
+            sys.modules[wanted] = importlib.import_module(f"transformers.models.{folder}.image_processing_pil_{folder}")
+    else:
+        yield
+        return
+    try:
+        yield
+    finally:
+        sys.modules.pop(wanted, None)
 
 
 def _named_class(checkpoint: Checkpoint) -> str | None:

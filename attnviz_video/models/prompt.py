@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from attnviz_video.core.layout import TokenLayout
-from attnviz_video.core.prepared import Prepared
+from attnviz_video.core.prepared import KeyColumns, Prepared
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.tokens import Token
 from attnviz_video.errors import AttnVizError, DatasetError, ModelError, UsageError
 from attnviz_video.models.decoder import text_config
+from attnviz_video.models.families import refuse_image_count
 from attnviz_video.models.foreign_errors import first_line
-from attnviz_video.models.layouts.adapter import image_info, prompt_ids
+from attnviz_video.models.layouts.adapter import SeparateImages, image_info, image_token_id, prompt_ids
 from attnviz_video.models.load import LoadedModel
 from attnviz_video.models.prompt_roles import prompt_roles
 from attnviz_video.models.token_text import TokenText
@@ -40,16 +41,22 @@ def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template
         text = user_text(sample.problem, template)
     except DatasetError as error:
         raise DatasetError(f"{_place(sample)}: {error}") from error
+    try:
+        refuse_image_count(loaded.checkpoint.model_type, len(images))
+    except ModelError as error:
+        raise ModelError(f"sample {sample.id}: {error}") from error
     conversation = user_turn(images, text)
     rendered = render(loaded.processor, conversation)
     outputs = _process(loaded, sample, conversation)
-    layout = _layout(loaded, sample, outputs, images)
-    _check_length(loaded, sample, layout)
+    layout, columns = _layout(loaded, sample, outputs, images)
+    _check_length(loaded, sample, prompt_ids(outputs).size, layout if columns is None else None)
+    ids = _trace_ids(loaded, outputs, layout, columns)
     return Prepared(
         inputs=outputs,
         layout=layout,
-        tokens=_tokens(loaded, outputs, layout, len(images), text),
+        tokens=_tokens(loaded, ids, layout, len(images), text),
         rendered_prompt=rendered,
+        columns=columns,
     )
 
 
@@ -119,32 +126,48 @@ def _process(loaded: LoadedModel, sample: Sample, conversation: list[dict[str, A
     return {name: value for name, value in outputs.items() if name != "labels"}
 
 
-def _layout(loaded: LoadedModel, sample: Sample, outputs: dict[str, Any], images: Sequence[Any]) -> TokenLayout:
+def _layout(
+    loaded: LoadedModel, sample: Sample, outputs: dict[str, Any], images: Sequence[Any]
+) -> tuple[TokenLayout, KeyColumns | None]:
     names = [path.name for path in sample.image_paths]
     infos = [
         image_info(names[index] if index < len(names) else f"image {index}", image)
         for index, image in enumerate(images)
     ]
+    adapter, config = loaded.adapter, loaded.model.config
     try:
-        return loaded.adapter.layout(loaded.model.config, loaded.processor, outputs, infos)
+        layout = adapter.layout(config, loaded.processor, outputs, infos)
+        if isinstance(adapter, SeparateImages):
+            return layout, adapter.key_columns(config, loaded.processor, outputs, infos)
     except ModelError as error:
         raise ModelError(f"sample {sample.id}: {error}") from error
+    return layout, None
 
 
-def _check_length(loaded: LoadedModel, sample: Sample, layout: TokenLayout) -> None:
+def _check_length(loaded: LoadedModel, sample: Sample, length: int, layout: TokenLayout | None) -> None:
+    """Refuse a prompt of `length` tokens that the model cannot read; `layout` says which of them are of images."""
     limit = getattr(text_config(loaded.model), "max_position_embeddings", None)
-    if isinstance(limit, int) and layout.n_prompt >= limit:
-        n_image = int(np.count_nonzero(layout.image_of >= 0))
+    if isinstance(limit, int) and length >= limit:
+        n_image = 0 if layout is None else int(np.count_nonzero(layout.image_of >= 0))
         raise ModelError(
-            f"sample {sample.id}: the prompt has {layout.n_prompt} tokens ({n_image} of images), the model reads "
+            f"sample {sample.id}: the prompt has {length} tokens ({n_image} of images), the model reads "
             f"{limit}; shorten the problem or lower --max_pixels"
         )
 
 
-def _tokens(
-    loaded: LoadedModel, outputs: dict[str, Any], layout: TokenLayout, n_images: int, text: str
-) -> tuple[Token, ...]:
-    ids = prompt_ids(outputs).tolist()
+def _trace_ids(
+    loaded: LoadedModel, outputs: dict[str, Any], layout: TokenLayout, columns: KeyColumns | None
+) -> list[int]:
+    """The token id of every trace position; image features outside the prompt take the id that mentions the image."""
+    own = prompt_ids(outputs)
+    if columns is None:
+        return [int(token) for token in own]
+    ids = np.full(layout.n_prompt, image_token_id(loaded.model.config) or 0, dtype=np.int64)
+    ids[columns.text] = own
+    return [int(token) for token in ids]
+
+
+def _tokens(loaded: LoadedModel, ids: list[int], layout: TokenLayout, n_images: int, text: str) -> tuple[Token, ...]:
     described = TokenText(loaded.tokenizer).describe(ids)
     pieces = ["" if image >= 0 else token.piece for token, image in zip(described, layout.image_of, strict=True)]
     parts = [{"type": "image"}] * n_images
@@ -152,7 +175,7 @@ def _tokens(
     return tuple(
         Token(
             position=position,
-            id=int(ids[position]),
+            id=ids[position],
             raw=token.raw,
             piece=token.piece,
             role="image" if layout.image_of[position] >= 0 else roles[position],

@@ -24,6 +24,13 @@ class ModelSettings:
     )
     revision: str | None = field(default=None, metadata={"help": "hub revision of the model"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps …"})
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = field(
+        default=None, metadata={"help": "spread the model over all GPUs (needs accelerate); instead of --device"}
+    )
+    adapter: str | None = field(
+        default=None,
+        metadata={"help": "folder or hub id of a LoRA adapter to add to the model (needs peft)", "path_or_id": True},
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
         default="auto", metadata={"help": "auto: as the checkpoint says on a GPU, float32 on a CPU"}
     )

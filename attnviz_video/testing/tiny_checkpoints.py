@@ -16,9 +16,6 @@ import torch
 from attnviz_video.models.hub_library import quiet_transformers, transformers
 from attnviz_video.testing.tiny_tokenizer import CHAT_TEMPLATE, special_ids, write_tokenizer
 
-#: Factor on query and key weights (and their biases).
-_PEAKED = 6.0
-
 
 @dataclass(frozen=True)
 class TinyShape:
@@ -34,6 +31,9 @@ class TinyShape:
     max_pixels: int = 224 * 224
     #: Longest prompt and answer together.
     context: int = 4096
+    #: Factors on the query and key projections, and on their norms where there are some.
+    peaked: float = 6.0
+    peaked_norms: float = 6.0
 
 
 def build_qwen2_vl(folder: Path, shape: TinyShape | None = None) -> Path:
@@ -169,7 +169,7 @@ def _write(folder: Path, config: dict[str, Any], image_processor: dict[str, Any]
         with torch.random.fork_rng():
             torch.manual_seed(shape.seed)
             model = transformers.AutoModelForImageTextToText.from_config(loaded, dtype=torch.float32)
-            _make_peaked(model)
+            _make_peaked(model, shape)
         model.save_pretrained(folder)
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", generation)
@@ -177,13 +177,15 @@ def _write(folder: Path, config: dict[str, Any], image_processor: dict[str, Any]
 
 
 @torch.no_grad()
-def _make_peaked(model: torch.nn.Module) -> None:
+def _make_peaked(model: torch.nn.Module, shape: TinyShape) -> None:
     """Scale query and key projections of the text decoder, and give biases and norms some spread."""
     for name, weight in model.named_parameters():
         if "visual" in name:
             continue
-        if name.endswith(("q_proj.weight", "k_proj.weight", "q_norm.weight", "k_norm.weight")):
-            weight.mul_(_PEAKED)
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            weight.mul_(shape.peaked)
+        elif name.endswith(("q_norm.weight", "k_norm.weight")):
+            weight.mul_(shape.peaked_norms)
         elif name.endswith(("q_proj.bias", "k_proj.bias")):
             weight.normal_(0.0, 0.5)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout, cell_edges
+from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout, cell_edges, painted_grids
 from attnviz_video.errors import ModelError
 
 FULL = (0.0, 0.0, 60.0, 40.0)
@@ -88,3 +88,18 @@ def test_t03_grid_and_tokens_must_agree(patch_of: list[int]) -> None:
     grids = (PatchGrid(0, 1, 3, FULL),)
     with pytest.raises(ModelError, match="image 0: its grids have 3 patches, the prompt holds . patch tokens"):
         _layout([-1, 0, 0, 0], patch_of, grids)
+
+
+def test_boxes_of_all_patches_are_cut_off_at_the_image() -> None:
+    grids = (PatchGrid(0, 1, 1, FULL, 0, "thumbnail"), PatchGrid(0, 2, 1, (-10.0, -20.0, 30.0, 60.0), 1, "tile"))
+    layout = _layout([0, 0, 0, 0], [2, 0, 1, -1], grids)
+    assert layout.patch_boxes(0).tolist() == [[0, 0, 60, 40], [0, 0, 30, 20], [0, 20, 30, 40]]
+    assert layout.grids[1].patch_box(1) == (-10, -20, 30, 20)
+
+
+def test_a_thumbnail_is_painted_only_where_nothing_finer_is() -> None:
+    tile, thumbnail = PatchGrid(0, 1, 2, FULL, 0, "tile"), PatchGrid(0, 1, 1, FULL, 2, "thumbnail")
+    assert painted_grids((tile, thumbnail)) == (tile,)
+    assert painted_grids((thumbnail,)) == (thumbnail,)
+    layout = _layout([0, 0, 0], [0, 1, 2], (tile, thumbnail))
+    assert layout.is_painted(0).tolist() == [True, True, False]

@@ -68,6 +68,19 @@ def test_t16_windows_and_linear_layers_are_named() -> None:
     assert list(attention_modules(model)) == [0, 1, 2]
 
 
+def test_cross_attention_layers_are_named() -> None:
+    model = _Model(3, {0: _Routed(0), 1: _Routed(1), 2: _Routed(2)}, cross_attention_layers=[1, 7])
+    assert layer_kinds(model) == ("full", "cross", "full")
+
+
+def test_blocks_of_a_vision_tower_that_count_their_layers_are_left_out() -> None:
+    model = _Model(1, {}, model_type="some_text")
+    model.tower, model.decoder = _Routed(0), _Routed(0)
+    model.tower.config = SimpleNamespace(model_type="some_vision")
+    model.decoder.config = SimpleNamespace(model_type="some_text")
+    assert attention_modules(model) == {0: model.decoder}
+
+
 def test_t16_without_declared_kinds_the_modules_tell() -> None:
     model = _Model(3, {0: _Routed(0), 1: _Routed(1, sliding_window=16)})
     assert layer_kinds(model) == ("full", "window 16", "none")

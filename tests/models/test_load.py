@@ -137,10 +137,11 @@ def test_fault18_config_that_is_no_object(copy: Path) -> None:
         _load(copy)
 
 
-@pytest.mark.parametrize("kind", ["bert", "llama"])
-def test_fault18_not_a_vision_language_model(copy: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["bert", "whisper"])
+def test_fault18_no_model_that_answers(copy: Path, kind: str) -> None:
     _edit(copy / "config.json", model_type=kind)
-    with pytest.raises(ModelError, match=f"is not a vision-language model: model_type '{kind}' takes no images and te"):
+    message = f"is neither a vision-language model nor a text decoder: model_type '{kind}' writes no text after a prom"
+    with pytest.raises(ModelError, match=message):
         _load(copy)
 
 

@@ -91,9 +91,9 @@ def test_a_processor_without_parts_is_refused(copy: Path, monkeypatch: pytest.Mo
 @WITHOUT_TORCHVISION
 def test_parts_that_need_torchvision_say_so(copy: Path) -> None:
     with pytest.raises(
-        ModelError, match="needs torchvision for its feature_extractor; install it: pip install torchvis"
+        ModelError, match="needs torchvision for its audio_tokenizer; install it: pip install torchvision"
     ):
-        processor_module._part("feature_extractor", _checkpoint(copy))
+        processor_module._part("audio_tokenizer", _checkpoint(copy))
     with pytest.raises(ModelError, match="needs torchvision for its OddProcessor; install it: pip install torchvision"):
         processor_module._real_class("OddProcessor", _checkpoint(copy))
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attnviz_video.core.layout import ImageInfo, TokenLayout
+from attnviz_video.core.prepared import KeyColumns
 from attnviz_video.errors import ModelError
 
 
@@ -24,6 +25,23 @@ class LayoutAdapter(Protocol):
 
         `config` is the model's configuration, `outputs` what `processor` returned for one prompt (batch size 1),
         `images` the original images in the order they were given.
+
+        Raises:
+            ModelError: the outputs do not fit the rule.
+        """
+        ...
+
+
+@runtime_checkable
+class SeparateImages(LayoutAdapter, Protocol):
+    """The layout rule of a family whose image features are no part of the prompt: its layout is of trace positions."""
+
+    def key_columns(
+        self, config: Any, processor: Any, outputs: Mapping[str, Any], images: Sequence[ImageInfo]
+    ) -> KeyColumns:
+        """Where the model's own prompt tokens and its image features stand among the trace positions.
+
+        Arguments as for `layout`.
 
         Raises:
             ModelError: the outputs do not fit the rule.
