@@ -22,6 +22,8 @@ class Regions:
     is_text: Bool[np.ndarray, "positions"]
     #: Positions of the patches of each image, in patch order.
     patches: tuple[Int[np.ndarray, "_"], ...]
+    #: Which of the patches of each image a picture paints; a thumbnail beside tiles of the same image is not painted.
+    painted: tuple[Bool[np.ndarray, "_"], ...]
 
     @property
     def n_positions(self) -> int:
@@ -32,7 +34,9 @@ def regions_of(layout: TokenLayout, n_positions: int) -> Regions:
     """The regions of a prompt with `layout`, followed by answer tokens up to `n_positions` in all."""
     is_text = np.ones(n_positions, dtype=bool)
     is_text[: layout.n_prompt] = layout.patch_of < 0
-    return Regions(is_text, tuple(layout.patch_positions(image) for image in range(len(layout.images))))
+    images = range(len(layout.images))
+    patches = tuple(layout.patch_positions(image) for image in images)
+    return Regions(is_text, patches, tuple(layout.is_painted(image) for image in images))
 
 
 def split_row(row: Float[np.ndarray, "keys"] | None, regions: Regions, step: int) -> FrameWeights:

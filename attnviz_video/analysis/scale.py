@@ -61,6 +61,8 @@ class ShownPositions:
     #: True for patches that are sinks, one array per image.
     image_sinks: tuple[Bool[np.ndarray, "_"], ...]
     n_prompt: int
+    #: True for patches that are painted, one array per image; empty where all are.
+    painted: tuple[Bool[np.ndarray, "_"], ...] = ()
 
     def weights(self, frame: FrameWeights, region: Region) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
         """The weights of `region` as painted: without the sinks, and those of the sinks.
@@ -74,6 +76,9 @@ class ShownPositions:
             return sums[~are_sinks], sums[are_sinks]
         flat = np.concatenate([*frame.images, np.zeros(0, dtype=np.float32)])
         sinks = np.concatenate([*self.image_sinks, np.zeros(0, dtype=bool)])
+        if self.painted:
+            painted = np.concatenate(self.painted)
+            flat, sinks = flat[painted], sinks[painted]
         return flat[~sinks], flat[sinks]
 
 

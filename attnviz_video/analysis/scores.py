@@ -183,7 +183,8 @@ def _shown_positions(trace: TraceData, regions: Regions, sinks: tuple[Sink, ...]
     n_sinks = np.concatenate([[0], np.cumsum(is_sink)])
     unit_sinks = n_sinks[units[:, 1]] > n_sinks[units[:, 0]]
     image_sinks = tuple(is_sink[positions] for positions in regions.patches)
-    return ShownPositions(units, unit_sinks, image_sinks, trace.n_prompt)
+    painted = () if all(own.all() for own in regions.painted) else regions.painted
+    return ShownPositions(units, unit_sinks, image_sinks, trace.n_prompt, painted)
 
 
 def _with_shared_scale(scores: Scores) -> Scores:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,13 +12,15 @@ from attnviz_video.analysis.regions import Regions
 
 @dataclass(frozen=True, eq=False)
 class RowShares:
-    """Shares of one row, sinks included; together they are 1. All NaN where there is no row."""
+    """Shares of one row, sinks included; text and images together are 1. All NaN where there is no row."""
 
     #: On the text of the panel, from the start phrase to the end.
     shown: float
     #: On text that the panel does not show, such as the prompt before the start phrase.
     hidden: float
     images: Float[np.ndarray, "images"]
+    #: The part of each image's share that lies on a thumbnail which is not painted; empty where no image has one.
+    thumbnails: Float[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
 
 def row_shares(
@@ -31,4 +33,12 @@ def row_shares(
     weights /= weights.sum() or 1.0
     text, shown = regions.is_text[: row.shape[0]], is_shown[: row.shape[0]]
     images = np.array([weights[positions].sum() for positions in regions.patches], dtype=np.float32)
-    return RowShares(float(weights[text & shown].sum()), float(weights[text & ~shown].sum()), images)
+    unpainted = [positions[~painted] for positions, painted in zip(regions.patches, regions.painted, strict=True)]
+    has_thumbnail = any(positions.size for positions in unpainted)
+    thumbnails = [weights[positions].sum() for positions in unpainted] if has_thumbnail else []
+    return RowShares(
+        float(weights[text & shown].sum()),
+        float(weights[text & ~shown].sum()),
+        images,
+        np.array(thumbnails, dtype=np.float32),
+    )

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.step import StepInfo
+from attnviz_video.core.trace import TraceHeader
 from attnviz_video.render.brush import fill, write
 from attnviz_video.render.escape import SPACE_MARK, special_tag
 from attnviz_video.render.keys import key_names, paint_keys
@@ -79,9 +80,11 @@ class Footer:
             x = write(frame, start, y, shown, face, theme.color(color))
 
     def _progress_words(self, number: int) -> tuple[str, ...]:
-        """Which step of how many, and whether there would be more had the recording come to its end."""
-        step = f"step {number + 1}/{self._scores.n_frames}"
-        return (step,) if self._scores.trace.status == "complete" else (step, "recording incomplete")
+        """Which step of how many, whether of a replay, and whether the recording came to its end."""
+        trace = self._scores.trace
+        incomplete = "" if trace.status == "complete" else "recording incomplete"
+        words = (f"step {number + 1}/{self._scores.n_frames}", replay_words(trace.header), incomplete)
+        return tuple(filter(None, words))
 
     def _keys_box(self) -> PixelBox:
         """The status line without the part that the keys may never take: the step, the longest one."""
@@ -136,6 +139,13 @@ def footer_words(scores: Scores) -> tuple[str, str, str, str]:
     )
 
 
+def replay_words(header: TraceHeader) -> str:
+    """What is said where the answer was not generated for this recording; empty where it was."""
+    if header.kind != "replay":
+        return ""
+    return "replay, re-tokenised" if header.generation.get("retokenised") else "replay"
+
+
 def short_footer_words(scores: Scores) -> tuple[str, str, str, str]:
     """The same for little room: convention, layer, heads, sinks."""
     head = scores.settings.head
@@ -144,7 +154,9 @@ def short_footer_words(scores: Scores) -> tuple[str, str, str, str]:
 
 
 def probability_words(info: StepInfo) -> tuple[str, ...]:
-    """The probability of the produced token, then the likeliest candidates."""
+    """The probability of the produced token, then the likeliest candidates; words where they were not recorded."""
+    if math.isnan(info.log_probability):
+        return ("probabilities not recorded",)
     own = f"p = {percent(math.exp(info.log_probability))}"
     best = info.candidates[:_CANDIDATES_SHOWN]
     listed = "   ".join(f"{quoted(candidate.piece)} {percent(candidate.probability)}" for candidate in best)

@@ -84,7 +84,7 @@ class FramePainter:
         self._text.paint(picture, weights, scale)
         shares = self._scores.shares(number)
         self._caption.paint(picture, shares)
-        self.images.paint(picture, weights, scale, shares.images)
+        self.images.paint(picture, weights, scale, shares)
         if self._static_scale is None:
             for legend in self._legends:
                 legend.paint(picture, scale)

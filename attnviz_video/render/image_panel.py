@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from attnviz_video.analysis.scale import level
+from attnviz_video.analysis.shares import RowShares
 from attnviz_video.colormaps import level_steps
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
@@ -45,7 +46,8 @@ class ImagePanel:
         self._settings = settings
         self._face = faces.small
         self._names = tuple(info.name for info in trace.layout.images)
-        self._sinks = tuple(sink for sink in sinks if sink.image >= 0 and sink.patch >= 0)
+        self._painted = tuple(trace.layout.is_painted(image) for image in range(len(trace.layout.images)))
+        self._sinks = tuple(sink for sink in sinks if sink.image >= 0 and self._painted[sink.image][sink.patch])
         self.heat: HeatTable = image_heat(settings.colormap, settings.heat_alpha)
         self._caption = look.px("frame.row_gap") * 2 + self._face.height + look.px("share.bar")
         sizes = [(info.width, info.height) for info in trace.layout.images]
@@ -78,9 +80,10 @@ class ImagePanel:
         frame: UInt8[np.ndarray, "height width 3"],
         weights: FrameWeights,
         scale: ColorScale,
-        shares: Float[np.ndarray, "images"],
+        shares: RowShares,
     ) -> None:
         """All images with their weights; without a row, the images as they are."""
+        thumbnails = shares.thumbnails.tolist() or [0.0] * len(self.views)
         for number, (view, patches) in enumerate(zip(self.views, weights.images, strict=True)):
             left, top, right, bottom = view.box
             picture = frame[top:bottom, left:right]
@@ -95,8 +98,8 @@ class ImagePanel:
                     _paint_lines(picture, view, grid, self._theme.px("grid.line"))
             self._mark_sinks(frame, number)
             if weights.has_row:
-                self._outline_peak(frame, view, patches, levels)
-            self._paint_caption(frame, number, float(shares[number]))
+                self._outline_peak(frame, view, np.where(self._painted[number], patches, np.nan), levels)
+            self._paint_caption(frame, number, float(shares.images[number]), thumbnails[number])
 
     def _hatch(
         self, frame: UInt8[np.ndarray, "height width 3"], view: ImageView, levels: Float[np.ndarray, "patches"]
@@ -136,7 +139,9 @@ class ImagePanel:
         frame_box(frame, outer, self._theme.color("peak.outer"), ring)
         frame_box(frame, (left, top, right, bottom), self._theme.color("peak.inner"), ring)
 
-    def _paint_caption(self, frame: UInt8[np.ndarray, "height width 3"], image: int, share: float) -> None:
+    def _paint_caption(
+        self, frame: UInt8[np.ndarray, "height width 3"], image: int, share: float, thumbnail: float
+    ) -> None:
         """Name, share of the row in words, and the share as a bar."""
         theme, face, view, room = self._theme, self._face, self.views[image], self._rooms[image]
         least = min(room[2] - room[0], face.width("image 1   100.0 %"))
@@ -150,28 +155,41 @@ class ImagePanel:
             fill(frame, bar, theme.color("track"))
             fill(frame, (left, bar[1], left + round((right - left) * min(1.0, share)), bar[3]), theme.color("ink.soft"))
         y += theme.px("share.bar") + gap // 2
-        label, words = self._caption_words(image, share, right - left)
+        label, words = self._caption_words(image, share, thumbnail, right - left)
         write(frame, right - face.width(words), y, words, face, theme.color("ink"))
         write(frame, left, y, label, face, theme.color("ink.soft"))
 
-    def _caption_words(self, image: int, share: float, room: int) -> tuple[str, str]:
+    def _caption_words(self, image: int, share: float, thumbnail: float, room: int) -> tuple[str, str]:
         """Name and share of an image, as long as fits into `room` pixels; the share comes first."""
         face, name = self._face, self._face.visible(self._names[image])
         alone = len(self._names) == 1
         number = "" if alone else f"image {image + 1}"
         long = name if alone else f"{number}: {name}"
-        for label, words in ((long, share_words(share, self._row)), (long, share_words(share))):
+        # Patches that are not painted are counted as well, and the reader is told.
+        aside = 0.0 if self._painted[image].all() else thumbnail
+        for label, words in ((long, share_words(share, self._row, aside)), (long, share_words(share, "", aside))):
             if face.width(f"{label}   {words}") <= room:
                 return label, words
-        words = share_words(share)
-        return face.fit(long if alone else number, room - face.width(f"  {words}")), words
+        words = share_words(share, "", aside)
+        left = room - face.width(f"  {words}")
+        if not alone and face.width(number) > left:
+            return face.fit(str(image + 1), left), words
+        return face.fit(long if alone else number, left), words
 
 
-def share_words(share: float, row: str = "") -> str:
-    """`43.2 % of the row`, or only the number where there is no room to say of what."""
+def share_words(share: float, row: str = "", thumbnail: float = 0.0) -> str:
+    """`43.2 % of the row`, or only the number where there is no room to say of what.
+
+    With `thumbnail`, what of it lies on the thumbnail, which is not painted.
+    """
     if np.isnan(share):
         return "no row"
-    return f"{percent(share)} of the {row}" if row else percent(share)
+    words = f"{percent(share)} of the {row}" if row else percent(share)
+    if thumbnail > 0:
+        words += (
+            f", {percent(thumbnail)} on the thumbnail (not painted)" if row else f" ({percent(thumbnail)} thumbnail)"
+        )
+    return words
 
 
 def paint_heat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8, UInt16
 from PIL import Image
 
-from attnviz_video.core.layout import PatchGrid, PixelBox, TokenLayout, cell_edges
+from attnviz_video.core.layout import PatchGrid, PixelBox, TokenLayout, cell_edges, painted_grids
 from attnviz_video.errors import ImageError
 from attnviz_video.render.arrange import fit_inside
 
@@ -51,8 +52,8 @@ def view_image(file: Path, layout: TokenLayout, image: int, room: PixelBox, leas
     """
     info = layout.images[image]
     grids = painted_grids(layout.grids_of(image))
-    least_width = max([least, *(_LEAST_CELL * grid.columns for grid in grids)])
-    least_height = max([least, *(_LEAST_CELL * grid.rows for grid in grids)])
+    least_width = max([least, *(_LEAST_CELL * cells_across(grid.columns, grid.box[::2], info.width) for grid in grids)])
+    least_height = max([least, *(_LEAST_CELL * cells_across(grid.rows, grid.box[1::2], info.height) for grid in grids)])
     width, height = fit_inside(
         info.width, info.height, room[2] - room[0], room[3] - room[1], (least_width, least_height)
     )
@@ -65,10 +66,9 @@ def view_image(file: Path, layout: TokenLayout, image: int, room: PixelBox, leas
     return ImageView((left, top, left + width, top + height), pixels, pixels.astype(np.uint16), views, boxes)
 
 
-def painted_grids(grids: tuple[PatchGrid, ...]) -> tuple[PatchGrid, ...]:
-    """The grids that are painted: a thumbnail only where nothing finer covers the image."""
-    finer = tuple(grid for grid in grids if grid.area != "thumbnail")
-    return finer or grids
+def cells_across(cells: int, span: tuple[float, ...], size: int) -> int:
+    """How many cells as wide as those of a grid over `span` the whole axis of `size` pixels would take."""
+    return math.ceil(cells * size / (span[1] - span[0]))
 
 
 def view_grid(grid: PatchGrid, width: int, height: int, shown_width: int, shown_height: int) -> GridView:

@@ -59,15 +59,12 @@ def decode_tokens(data: bytes, where: str) -> tuple[Token, ...]:
 
 
 def _patch_boxes(layout: TokenLayout) -> dict[tuple[int, int], PixelBox]:
-    """Rectangle of every (image, patch), edges computed once per grid."""
-    boxes = {}
-    for grid in layout.grids:
-        x, y = grid.x_edges().tolist(), grid.y_edges().tolist()
-        for row in range(grid.rows):
-            for column in range(grid.columns):
-                patch = grid.first_patch + row * grid.columns + column
-                boxes[grid.image, patch] = (x[column], y[row], x[column + 1], y[row + 1])
-    return boxes
+    """Rectangle of every (image, patch), padding cut off."""
+    return {
+        (image, patch): cast("PixelBox", tuple(box))
+        for image in range(len(layout.images))
+        for patch, box in enumerate(layout.patch_boxes(image).tolist())
+    }
 
 
 def rebuild_layout(part: LayoutPart, tokens: Sequence[Token], where: str) -> TokenLayout:

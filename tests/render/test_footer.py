@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,10 @@ def test_a_windowed_layer_is_marked(tmp_path: Path) -> None:
     model = replace(scores.trace.header.model, layer_kinds=("window 4096",))
     trace = replace(scores.trace, header=replace(scores.trace.header, model=model))
     assert footer_words(replace(scores, trace=trace))[0] == "layer 0 of 0–0 (window 4096)"
+
+
+def test_missing_probabilities_are_said_to_be() -> None:
+    assert probability_words(StepInfo(0, 0, math.nan, (), math.nan)) == ("probabilities not recorded",)
 
 
 def test_probabilities() -> None:
@@ -109,18 +114,31 @@ def test_the_models_name_is_the_first_to_go(tmp_path: Path) -> None:
     assert fitting_words(scores, face.width(long) - 1, face) == " · ".join(footer_words(scores))
 
 
-@pytest.mark.parametrize("status", ["running", "failed"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": "running"}, "recording incomplete"),
+        ({"status": "failed"}, "recording incomplete"),
+        ({"generation": {"retokenised": False}}, "replay"),
+        ({"generation": {"retokenised": True}}, "replay, re-tokenised"),
+        ({"generation": {}}, "replay"),
+    ],
+)
 @pytest.mark.parametrize("size", [(480, 270), (1280, 720)])
-def test_an_incomplete_recording_is_said_on_every_frame(tmp_path: Path, status: str, size: tuple[int, int]) -> None:
+def test_what_a_recording_is_not_is_said_on_every_frame(
+    tmp_path: Path, change: dict[str, Any], words: str, size: tuple[int, int]
+) -> None:
+    """Not at its end, or not of an answer that was generated for it."""
     scores = make_scores(tmp_path, Made())
     settings = RenderSettings(width=size[0], height=size[1])
-    trace = replace(scores.trace, status=status)  # type: ignore[type-var]
+    header = replace(scores.trace.header, kind="replay", **change) if "generation" in change else scores.trace.header
+    trace = replace(scores.trace, header=header, status=change.get("status", "complete"))
     whole, partial = FramePainter(scores, settings), FramePainter(replace(scores, trace=trace), settings)
     face = Faces(theme("light", *size)).small
     left, top, _, bottom = whole.plan.status
     start = left + face.width(f"step 1/{scores.n_frames}  ·  ")
-    said = np.zeros((bottom - top, face.width("recording incomplete"), 3), np.uint8)
-    write(said, 0, 0, "recording incomplete", face, (255, 255, 255))
+    said = np.zeros((bottom - top, face.width(words), 3), np.uint8)
+    write(said, 0, 0, words, face, (255, 255, 255))
     wanted = said[:, :, 0] == 255
     for number in range(scores.n_frames):
         part = partial.frame(number)[top:bottom, start : start + wanted.shape[1]]

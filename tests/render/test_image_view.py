@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from attnviz_video.core.layout import PatchGrid
+from attnviz_video.core.layout import PatchGrid, painted_grids
 from attnviz_video.errors import ImageError
-from attnviz_video.render.image_view import painted_grids, view_grid, view_image
+from attnviz_video.render.image_view import view_grid, view_image
 from attnviz_video.testing.planted import planted_layout
 
 ROOM = (100, 50, 700, 450)

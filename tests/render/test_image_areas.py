@@ -1,0 +1,125 @@
+"""Images that are cut up: tiles and a thumbnail over the same pixels, margins that the model never sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from attnviz_video.analysis.scores import Scores, score
+from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.core.layout import ImageInfo, TokenLayout
+from attnviz_video.core.scores import Sink
+from attnviz_video.models.layouts.areas import THUMBNAIL, TILE, Area, ImageTokens, assemble, grid_tokens
+from attnviz_video.render.frame import FramePainter
+from attnviz_video.render.image_panel import share_words
+from attnviz_video.render.settings import RenderSettings
+from attnviz_video.testing.planted import MemoryRows, planted_tokens
+from attnviz_video.testing.readback import levels_from_pixels, peak_from_pixels
+from attnviz_video.theme import theme
+from tests.render.made import ANSWER, Made, draw_scene, make_trace
+
+SETTINGS = RenderSettings(width=1280, height=720)
+LOOK = theme("light", 1280, 720)
+SIZE = (300, 200)
+IMAGE_TOKEN = 9
+#: A thumbnail of 2 x 2, then two tiles of 2 x 2 side by side, written row by row over both with a newline after each
+#: row; 50 pixels at the left and the right are not seen.
+N_IMAGE_TOKENS = 4 + 2 * 5
+N_PROMPT = 2 + 1 + N_IMAGE_TOKENS + 1 + 4
+
+
+def cut_up_layout() -> TokenLayout:
+    numbers = grid_tokens(2, 4, first=4, skip=1)
+    areas = (
+        Area((50.0, 0.0, 250.0, 200.0), grid_tokens(2, 2), THUMBNAIL),
+        Area((50.0, 0.0, 150.0, 200.0), numbers[:, :2], TILE),
+        Area((150.0, 0.0, 250.0, 200.0), numbers[:, 2:], TILE),
+    )
+    ids = np.zeros(N_PROMPT, dtype=np.int64)
+    ids[3 : 3 + N_IMAGE_TOKENS] = IMAGE_TOKEN
+    config = SimpleNamespace(model_type="cut_up", image_token_id=IMAGE_TOKEN)
+    info = ImageInfo("image0.png", *SIZE, "0")
+    return assemble(config, {"input_ids": ids[None]}, [info], [ImageTokens(N_IMAGE_TOKENS, areas)])
+
+
+def scores_of(folder: Path, image_weights: list[float], **analysis: object) -> Scores:
+    """Every row has `image_weights` on the patches of the image, in patch order, and the rest on the first token."""
+    layout = cut_up_layout()
+    row = np.zeros(N_PROMPT + len(ANSWER), dtype=np.float32)
+    row[layout.patch_positions(0)] = image_weights
+    row[0] = 1 - sum(image_weights)
+    trace = make_trace(folder, Made(image_sizes=(SIZE,), grids=((1, N_IMAGE_TOKENS),)))
+    draw_scene(SIZE, 0).save(trace.image_files[0])
+    rows = MemoryRows({(step, 0): np.tile(row[: N_PROMPT + step], (2, 1)) for step in range(len(ANSWER))})
+    trace = replace(trace, layout=layout, tokens=planted_tokens(layout, ANSWER), rows=rows)
+    return score(trace, 0, AnalysisSettings(**analysis))  # type: ignore[arg-type]
+
+
+#: Thumbnail patches, the left tile's, the right tile's; the heaviest of all is on the thumbnail.
+WEIGHTS = [0.2, 0.0, 0.0, 0.0] + [0.01, 0.02, 0.03, 0.04] + [0.05, 0.06, 0.07, 0.08]
+
+
+def test_tiles_stand_side_by_side_and_the_thumbnail_nowhere(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS), SETTINGS)
+    left, top, right, bottom = painter.images.views[0].box
+    cells = painter.patch_cells(0)
+    assert not cells[:4].any()
+    scale = (right - left) / SIZE[0]
+    wanted = [(50, 0), (100, 0), (50, 100), (100, 100), (150, 0), (200, 0), (150, 100), (200, 100)]
+    for cell, (x, y) in zip(cells[4:].tolist(), wanted, strict=True):
+        assert cell[:2] == pytest.approx([left + x * scale, top + y * scale], abs=1)
+        assert cell[2:] == pytest.approx([left + (x + 50) * scale, top + (y + 100) * scale], abs=1)
+
+
+def test_tiles_are_painted_with_their_own_weights(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS), SETTINGS)
+    levels = levels_from_pixels(painter, painter.frame(1), 0)
+    assert np.isnan(levels[:4]).all()
+    # The heaviest patch that is painted has the top colour: the thumbnail's weight does not stretch the scale.
+    np.testing.assert_allclose(levels[4:], np.array(WEIGHTS[4:]) / 0.08, atol=0.04)
+
+
+def test_margins_that_are_not_seen_stay_as_they_are(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS), replace(SETTINGS, grid_lines=False))
+    view = painter.images.views[0]
+    left, top, right, bottom = view.box
+    changed = (painter.frame(1)[top:bottom, left:right] != view.pixels).any(axis=2)
+    margin = int((right - left) / 6) - 4
+    assert not changed[:, :margin].any()
+    assert not changed[:, -margin:].any()
+    assert changed[:, margin + 8 : -margin - 8].mean() > 0.9
+
+
+def test_the_heaviest_painted_patch_is_outlined(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS), SETTINGS)
+    assert peak_from_pixels(painter, painter.frame(1), 0) == 11
+
+
+def test_weight_on_the_thumbnail_alone_is_told_and_leaves_the_picture_without_a_peak(tmp_path: Path) -> None:
+    scores = scores_of(tmp_path, [0.1, 0.2, 0.0, 0.0] + [0.0] * 8)
+    painter = FramePainter(scores, SETTINGS)
+    assert peak_from_pixels(painter, painter.frame(1), 0) == -1
+    shares = scores.shares(1)
+    assert shares.images[0] == pytest.approx(0.3)
+    assert shares.thumbnails.tolist() == pytest.approx([0.3])
+
+
+def test_a_sink_on_the_thumbnail_is_not_marked_in_the_corner_of_the_frame(tmp_path: Path) -> None:
+    scores = scores_of(tmp_path, WEIGHTS)
+    plain = FramePainter(replace(scores, sinks=()), SETTINGS).frame(1)
+    marked = FramePainter(replace(scores, sinks=(Sink(3, 0.2, 0, 0),)), SETTINGS).frame(1)
+    assert (plain[:60, :60] == marked[:60, :60]).all()
+
+
+def test_per_frame_scale_leaves_the_thumbnail_out(tmp_path: Path) -> None:
+    assert scores_of(tmp_path, WEIGHTS, scale="per_frame").scale(1).image_top == pytest.approx(0.08, rel=1e-3)
+
+
+def test_share_of_the_thumbnail_in_words() -> None:
+    assert share_words(0.56, "row", 0.2) == "56.0 % of the row, 20.0 % on the thumbnail (not painted)"
+    assert share_words(0.56, "", 0.2) == "56.0 % (20.0 % thumbnail)"
+    assert share_words(float("nan"), "row", 0.2) == "no row"
