@@ -4,7 +4,7 @@ The map of the package, in the order data flows:
 
     sources    dataset and image files → Sample, pictures
     models     loading, prompt, layout, token text: what differs between model families
-    capture    one generation with its attention rows → Steps
+    capture    one generation, or the replay of one, with its attention rows → Steps
     tracefile  Steps ⇄ a trace on disk
     analysis   rows → weights, sinks, scale
     render     weights + layout → frames
@@ -24,6 +24,7 @@ __all__ = [
     "open_trace",
     "record",
     "render_video",
+    "replay",
 ]
 
 __getattr__, __dir__ = lazy_attributes(
@@ -35,5 +36,6 @@ __getattr__, __dir__ = lazy_attributes(
         "open_trace": "attnviz_video.api",
         "record": "attnviz_video.api",
         "render_video": "attnviz_video.api",
+        "replay": "attnviz_video.api",
     },
 )

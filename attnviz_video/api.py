@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -118,9 +118,26 @@ def record(
     item = sample_from(sample if sample is not None else {"problem": question}, config)
     told = progress or StandardError()
     pictures = pictures_from(images, item, told)
+    check_response(item, config)
     loaded = model if not isinstance(model, str | Path) else load(str(model), config)
     recording = record_sample(item, pictures, loaded, config, told)
     return open_trace(recording.trace_folder, told)
+
+
+def replay(model: str | Path | LoadedModel, response: str | Sequence[int] | None = None, **asked: Any) -> Trace:
+    """Record where a model looks while it writes an answer that is there already, in one forward pass.
+
+    `response` is the answer's text or, better, the ids of its tokens: text is tokenised again, which the trace says.
+    Without it the response of the dataset item is taken, from the field that `response_field` names. Everything else
+    is given as to `record`; the prompt and the image sizes must be those of the original run.
+
+    Raises:
+        UsageError, InputError, EnvironmentFault: as `record`; DatasetError where there is no response.
+    """
+    if response is None:
+        return record(model, **{"answer": "stored", **asked})
+    name = "response" if isinstance(response, str) else "response_ids"
+    return record(model, **{name: response, **asked})
 
 
 def render_video(
@@ -249,6 +266,17 @@ def videos_beside(trace: Trace, config: RenderConfig, progress: Progress) -> lis
     ]
 
 
+def check_response(sample: Sample, config: RunConfig) -> None:
+    """Make sure that there is a response where one is to be replayed, before a model is loaded.
+
+    Raises:
+        UsageError, DatasetError: there is none.
+    """
+    from attnviz_video.capture.stored_answer import stored_answer
+
+    stored_answer(sample, config.capture, config.source.response_field)
+
+
 def load(model_path: str, config: RunConfig) -> LoadedModel:
     """Load a model with the model settings of `config`."""
     from attnviz_video.models.load import load_model
@@ -266,7 +294,8 @@ def sample_from(item: Sample | Mapping[str, object], config: RunConfig) -> Sampl
     source = config.source
     here = source.benchmark_json or Path("item")
     roots = image_roots(here, source.image_dir)
-    return sample_of_item(item, 0, ItemRules(here, roots, source.allow_outside_images, source.max_image_num)).sample
+    rules = ItemRules(here, roots, source.allow_outside_images, source.max_image_num, source.response_field)
+    return sample_of_item(item, 0, rules).sample
 
 
 def pictures_from(

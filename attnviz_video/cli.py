@@ -11,14 +11,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz_video.config import RenderConfig, RunConfig
 from attnviz_video.config.compose import parse
-from attnviz_video.config.demo import demo_config, with_demo
+from attnviz_video.config.demo import demo_config, with_demo, with_demo_model
 from attnviz_video.errors import AttnVizError, EnvironmentFault, Interrupted, UsageError
+from attnviz_video.models.settings import ModelSettings
 from attnviz_video.progress import Progress, Silent, StandardError
 from attnviz_video.stopping import StopRequest, stop_on_signals
 
@@ -30,6 +31,7 @@ PROGRAM = "visualize_heatmap.py"
 COMMANDS = {
     "run": "generate an answer, record its attention, make the video (what flags alone mean)",
     "render": "make videos again from a recorded trace: no model, no GPU",
+    "layers": "list the layers of a model, and which of them --layer_idx may name",
 }
 BUG = "this is a bug of ours; run again with --debug and send us what it prints"
 
@@ -57,6 +59,14 @@ class RenderArguments:
 
     trace: Path = field(metadata={"positional": "TRACE", "help": "folder of a recorded trace"})
     render: RenderConfig = field(default_factory=RenderConfig)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+
+
+@dataclass(frozen=True)
+class LayersArguments:
+    """Whose layers are listed."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
 
 
@@ -98,6 +108,8 @@ def dispatch(arguments: list[str]) -> int:
         return run(rest)
     if command == "render":
         return render(rest)
+    if command == "layers":
+        return layers(rest)
     if command.startswith("-"):
         return run(arguments)
     close = difflib.get_close_matches(command, COMMANDS, n=1)
@@ -192,6 +204,29 @@ def render(arguments: list[str]) -> int:
     return 0
 
 
+def layers(arguments: list[str]) -> int:
+    """`layers`: the layers of a model as a table.
+
+    Raises:
+        AttnVizError, Interrupted: whatever stands in the way.
+    """
+    with stop_on_signals():
+        parsed = parse(
+            LayersArguments,
+            arguments,
+            prog=f"{PROGRAM} layers",
+            description="List the layers of a model's text decoder; nothing is recorded, and weights are seldom read.",
+            commands=COMMANDS,
+        )
+        model, notices = with_demo_model(parsed.model)
+        say(reporter(parsed.console), notices)
+        from attnviz_video.capture.layer_table import layer_table
+
+        table = layer_table(model)
+        emit(json.dumps(asdict(table), ensure_ascii=False) if parsed.console.json else table.text())
+    return 0
+
+
 def reporter(console: ConsoleSettings) -> Progress:
     """Where notices and bars go."""
     return Silent() if console.quiet else StandardError()
@@ -214,6 +249,16 @@ def report(console: ConsoleSettings, trace: Path, videos: Sequence[Path]) -> Non
         text = json.dumps({"trace": str(trace), "videos": [str(path) for path in videos]}, ensure_ascii=False)
     else:
         text = "\n".join(map(str, videos))
+    emit(text, f"; the videos were made: {text}")
+
+
+def emit(text: str, comfort: str = "") -> None:
+    """Print the result; `comfort` is told with the error where that fails.
+
+    Raises:
+        BrokenPipeError: whoever read it has gone.
+        EnvironmentFault: it cannot be written.
+    """
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -221,7 +266,7 @@ def report(console: ConsoleSettings, trace: Path, videos: Sequence[Path]) -> Non
     except OSError as error:
         drop_output()
         raise EnvironmentFault(
-            f"cannot write the result to standard output: {error.strerror or error}; the videos were made: {text}"
+            f"cannot write the result to standard output: {error.strerror or error}{comfort}"
         ) from error
 
 

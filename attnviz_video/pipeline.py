@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from attnviz_video.capture.plan import RecordingPlan
+    from attnviz_video.capture.way import WayOfCapture
     from attnviz_video.core.prepared import Prepared
     from attnviz_video.models.load import LoadedModel
 
@@ -42,24 +43,30 @@ class Recording:
 
 
 def check_before_loading(sample: Sample, config: RunConfig) -> None:
-    """Refuse what can be refused before weights are read: layers, heads, names of outputs.
+    """Refuse what can be refused before weights are read: layers, heads, names of outputs, a missing response.
 
     Raises:
         UsageError: a layer or head that the model does not have, or an output that must not be replaced.
-        ModelError: the checkpoint cannot be read, or is of a kind that cannot be loaded.
+        DatasetError: there is no response to replay.
+        ModelError: the checkpoint cannot be read, is of a kind that cannot be loaded, or takes not so many images.
     """
-    from attnviz_video.capture.plan import plan_recording
+    from attnviz_video.capture.plan import plan_recording, refuse_idle_layers
+    from attnviz_video.capture.stored_answer import stored_answer
     from attnviz_video.export.names import trace_path, video_path
     from attnviz_video.models.checkpoint import find_checkpoint
+    from attnviz_video.models.families import refuse_image_count
     from attnviz_video.models.identity import expected_identity
     from attnviz_video.tracefile.place import refuse_foreign
 
+    stored_answer(sample, config.capture, config.source.response_field)  # raises where there is none to replay
     if not config.export.overwrite:
         refuse_foreign(trace_path(config.export, sample))
     identity = expected_identity(find_checkpoint(config.model))
     if identity is None:
         return
+    refuse_image_count(identity.model_type, len(sample.image_paths))
     plan, _ = plan_recording(config.capture, identity)
+    refuse_idle_layers(plan, identity.layer_kinds, len(sample.image_paths))
     check_head(config.analysis.head, plan, identity.n_heads)
     for layer in plan.shown_layers:
         video_path(config.export, layer, n_layers=len(plan.shown_layers))
@@ -93,16 +100,18 @@ def record_sample(
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Recording:
-    """Let the model answer one sample and write its attention to a trace.
+    """Let the model answer one sample, or replay the answer it has, and write the attention to a trace.
 
     Raises:
         UsageError: a layer or head that the model does not have, or a recording that would be too large.
-        StartPhraseError: the given start phrase occurs nowhere; the trace with the text stays.
-        ModelError: the model's attention cannot be recorded.
+        DatasetError: there is no response to replay.
+        StartPhraseError: the given start phrase occurs nowhere; the trace with the generated text stays.
+        ModelError: the model's attention cannot be recorded, or it cannot read the response.
         EnvironmentFault: disk or device.
     """
-    from attnviz_video.capture.generate import generate
-    from attnviz_video.capture.plan import plan_recording
+    from attnviz_video.capture.plan import plan_of_replay, plan_recording
+    from attnviz_video.capture.stored_answer import replay_record, stored_answer
+    from attnviz_video.capture.way import way_of_capture
     from attnviz_video.export.names import trace_path
     from attnviz_video.models.prompt import prepare
     from attnviz_video.models.token_text import TokenText, answer_tokens
@@ -110,14 +119,21 @@ def record_sample(
     from attnviz_video.tracefile.read import replaced_notice
     from attnviz_video.tracefile.write import TraceWriter
 
+    answer = stored_answer(sample, config.capture, config.source.response_field)
     plan, notices = plan_recording(config.capture, loaded.identity())
+    if answer is not None:
+        plan = plan_of_replay(plan, config.capture.replay_depth)
     check_head(config.analysis.head, plan, loaded.identity().n_heads)
     prepared = prepare(loaded, sample, images, config.model.prompt_template)
+    capture = way_of_capture(answer, prepared, loaded, config.capture)
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
+    if answer is not None:
+        how = {**header.generation, **replay_record(answer, config.capture)}
+        header = replace(header, kind="replay", generation=how)
     pictures = [png_bytes(image) for image in images]
-    forecast = forecast_sentence(plan, prepared, loaded, config, sum(map(len, pictures)))
-    for notice in (*notices, replaced_notice(folder, header), forecast):
+    forecast = forecast_sentence(plan, prepared, loaded, config, capture, sum(map(len, pictures)))
+    for notice in (*notices, *capture.notices, replaced_notice(folder, header), forecast):
         if notice:
             progress.notice(notice)
     with ExitStack() as stack:
@@ -126,14 +142,14 @@ def record_sample(
                 folder, header, prepared.layout, prepared.tokens, pictures, overwrite=config.export.overwrite
             )
         )
-        advance = stack.enter_context(progress.track("generating", config.capture.max_new_tokens, "token"))
+        advance = stack.enter_context(progress.track(capture.doing, capture.n_new, "token"))
 
         def on_step(step: Step) -> None:
             writer.add(step)
             advance(1)
 
         try:
-            generated = generate(
+            generated = capture.run(
                 loaded,
                 prepared,
                 plan,
@@ -144,15 +160,16 @@ def record_sample(
             )
         except StartPhraseError as error:
             raise StartPhraseError(f"{error}; the text is kept in {writer.workplace}") from error
-        answer = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
+        tokens = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
         if generated.stopped_by == "interrupted":
-            writer.fail("stopped by the user", answer)
+            writer.fail("stopped by the user", tokens)
             folder = writer.workplace
         else:
-            writer.complete(answer, replace(header, start=generated.start, generation=generated.settings))
+            how = {**header.generation, **generated.settings}
+            writer.complete(tokens, replace(header, start=generated.start, generation=how))
     for notice in generated.notices:
         progress.notice(notice)
-    return Recording(folder, plan.shown_layers, len(answer), interrupted=generated.stopped_by == "interrupted")
+    return Recording(folder, plan.shown_layers, len(tokens), interrupted=generated.stopped_by == "interrupted")
 
 
 def render_trace(
@@ -188,9 +205,14 @@ def render_trace(
 
 
 def forecast_sentence(
-    plan: RecordingPlan, prepared: Prepared, loaded: LoadedModel, config: RunConfig, image_bytes: int
+    plan: RecordingPlan,
+    prepared: Prepared,
+    loaded: LoadedModel,
+    config: RunConfig,
+    capture: WayOfCapture,
+    image_bytes: int,
 ) -> str:
-    """How large the trace may become, its images of `image_bytes` included; said before the generation starts.
+    """How large the trace may become, its images of `image_bytes` included; said before the model runs.
 
     Raises:
         UsageError: it may exceed `max_trace_gb`.
@@ -198,24 +220,23 @@ def forecast_sentence(
     from attnviz_video.capture.plan import forecast_bytes
 
     layout = prepared.layout
-    forecast = forecast_bytes(
-        plan, loaded.identity(), layout.n_prompt, config.capture.max_new_tokens, len(layout.images)
-    )
+    forecast = forecast_bytes(plan, loaded.identity(), layout.n_prompt, capture.n_new, len(layout.images))
     forecast += image_bytes
     if forecast > config.trace.max_trace_gb * 1e9:
         raise UsageError(
             f"the trace may take {megabytes(forecast)}, more than --max_trace_gb {config.trace.max_trace_gb:g}; "
-            "lower --max_new_tokens, record fewer --layers or --heads, or raise --max_trace_gb"
+            f"{capture.shorter}record fewer --layers or --heads, or raise --max_trace_gb"
         )
     return (
-        f"recording: {layout.n_prompt} prompt tokens, up to {config.capture.max_new_tokens} new ones; "
+        f"recording: {layout.n_prompt} prompt tokens, {capture.answer}; "
         f"the trace then takes about {megabytes(forecast)}"
     )
 
 
 def trace_header(sample: Sample, prepared: Prepared, loaded: LoadedModel, plan: RecordingPlan) -> TraceHeader:
     """What is known about a recording before its first token; the start point is provisional."""
-    versions = {name: importlib.metadata.version(name) for name in VERSIONED}
+    names = (*VERSIONED, "peft") if loaded.lora else VERSIONED
+    versions = {name: importlib.metadata.version(name) for name in names}
     return TraceHeader(
         model=loaded.identity(),
         sample=sample,
@@ -227,6 +248,7 @@ def trace_header(sample: Sample, prepared: Prepared, loaded: LoadedModel, plan: 
         scalar_layers=plan.scalar_layers,
         shown_layers=plan.shown_layers,
         query_rows=plan.query_rows,
+        generation={"adapter": loaded.lora} if loaded.lora else {},
         versions=versions | {"python": platform.python_version()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )

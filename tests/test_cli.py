@@ -178,7 +178,7 @@ def test_data_alone_are_shown_to_the_demo_model() -> None:
 
 def test_an_unknown_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
     assert failure(capsys, ["rendre"]) == "error: unknown command 'rendre'; did you mean 'render'?"
-    assert failure(capsys, ["zzz"]) == "error: unknown command 'zzz'; the commands are: run, render"
+    assert failure(capsys, ["zzz"]) == "error: unknown command 'zzz'; the commands are: run, render, layers"
 
 
 def test_a_command_after_flags_is_told_to_come_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,8 @@ _ONE_BY_ONE: dict[str, object] = {
 }
 
 
+#: The library's names for the ways of generating that can be recorded.
+_ONE_TOKEN_AFTER_ANOTHER = ("greedy_search", "sample")
 #: What a configuration says about itself, and what is set aside here.
 _BOOK_KEEPING = ("max_length", "transformers_version", "_from_model_config")
 
@@ -68,7 +70,16 @@ def generation_arguments(own: Any, settings: CaptureSettings) -> dict[str, objec
     suppressed tokens, end tokens) stays as the checkpoint has it, so that the text is the one `generate` gives anyway.
     They are given one by one: in a configuration object, older versions take a value that equals the library's
     default for unset and put the checkpoint's in its place.
+
+    Raises:
+        UsageError: the configuration asks for more than one token after another (beams, assistants …).
     """
+    mode = str(own.get_generation_mode().value)
+    if mode not in _ONE_TOKEN_AFTER_ANOTHER:
+        raise UsageError(
+            f"the model's generation configuration asks for {mode.replace('_', ' ')}, in which a token has no row of "
+            "its own; let the model answer without recording, and replay the text with --response or --response_field"
+        )
     chosen: dict[str, object] = {**_UNUSED_FILTER, "do_sample": False}
     if settings.do_sample:
         asked = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}

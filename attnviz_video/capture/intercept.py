@@ -24,6 +24,14 @@ _RECORDING = threading.Lock()
 _EAGER = "eager_attention_forward"
 
 
+class NotRoutedError(ModelError):
+    """The attention of a layer cannot be watched: it is computed where this program does not see it."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}; {advice}")
+        self.reason = reason
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
     """One call of the attention function by a watched layer."""
@@ -52,7 +60,8 @@ def watched_attention(modules: Mapping[int, nn.Module], watch: Watcher) -> Itera
     """Call `watch` after each attention call of `modules` (decoder layer to attention module).
 
     Raises:
-        ModelError: another recording is running in this process, or a layer's function cannot be intercepted.
+        ModelError: another recording is running in this process.
+        NotRoutedError: a layer's function cannot be intercepted.
     """
     keys = sorted({_implementation(layer, module) for layer, module in modules.items()})
     if not _RECORDING.acquire(blocking=False):
@@ -76,22 +85,24 @@ def _implementation(layer: int, module: nn.Module) -> str:
     """Name of the attention function of `module`, once it is known that it can be intercepted."""
     key = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
     if key == "flex_attention":
-        raise ModelError(
-            f"layer {layer} runs flex_attention, whose block masks cannot be read; load the model with sdpa attention"
+        raise NotRoutedError(
+            f"layer {layer} runs flex_attention, whose block masks cannot be read",
+            "load the model with sdpa attention",
         )
     if key == "eager" and not hasattr(_functions(), "get_interface"):
-        raise ModelError(
-            f"layer {layer} runs eager attention, which this version of transformers does not let us watch; "
-            "load the model with sdpa attention, or install transformers 5.1 or later"
+        raise NotRoutedError(
+            f"layer {layer} runs eager attention, which this version of transformers does not let us watch",
+            "load the model with sdpa attention, or install transformers 5.1 or later",
         )
     if key == "eager" and _eager_function(module) is None:
-        raise ModelError(
+        raise NotRoutedError(
             f"layer {layer} ({type(module).__name__}) has attention code of its own that does not go through "
-            "transformers' attention interface; it cannot be recorded"
+            "transformers' attention interface",
+            "it cannot be recorded",
         )
     if key != "eager" and key not in _functions():
-        raise ModelError(
-            f"layer {layer} runs attention {key!r}, which transformers does not know; load the model with sdpa"
+        raise NotRoutedError(
+            f"layer {layer} runs attention {key!r}, which transformers does not know", "load the model with sdpa"
         )
     return str(key)
 

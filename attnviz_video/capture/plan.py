@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from attnviz_video.capture.settings import CaptureSettings
@@ -12,6 +12,8 @@ from attnviz_video.errors import ModelError, UsageError
 
 #: Shown where the user names no layer.
 DEFAULT_LAYER = 20
+#: Kind of a layer whose keys are image features that are no part of the prompt.
+CROSS = "cross"
 _ROW_BYTES = 2
 #: One scalar in scalars.f32.
 _SCALAR_BYTES = 4
@@ -42,8 +44,8 @@ def is_windowed(kind: str) -> bool:
 
 
 def is_attention(kind: str) -> bool:
-    """Whether a layer of this kind has attention rows over the text."""
-    return kind == "full" or is_windowed(kind)
+    """Whether a layer of this kind has attention rows over the text or over images."""
+    return kind in ("full", CROSS) or is_windowed(kind)
 
 
 def plan_recording(settings: CaptureSettings, model: ModelIdentity) -> tuple[RecordingPlan, tuple[str, ...]]:
@@ -63,6 +65,7 @@ def plan_recording(settings: CaptureSettings, model: ModelIdentity) -> tuple[Rec
     else:
         layer, notices = _default_layer(model)
         shown = (layer,)
+    notices += _cross_notices(shown, model)
     asked_layers = legal if settings.layers == "all" else settings.layers
     further = [_layer(asked, model, legal, "--layers") for asked in asked_layers]
     heads = range(model.n_heads) if settings.heads == "all" else [_head(asked, model) for asked in settings.heads]
@@ -77,6 +80,16 @@ def plan_recording(settings: CaptureSettings, model: ModelIdentity) -> tuple[Rec
     return plan, notices
 
 
+def plan_of_replay(plan: RecordingPlan, depth: Literal["full", "shown"]) -> RecordingPlan:
+    """The plan for a replay: where it stops after the last layer kept head by head, later layers leave nothing."""
+    if depth == "full":
+        return plan
+    last = max(plan.head_layers)
+    mean_layers = tuple(layer for layer in plan.mean_layers if layer <= last)
+    scalar_layers = tuple(layer for layer in plan.scalar_layers if layer <= last)
+    return replace(plan, mean_layers=mean_layers, scalar_layers=scalar_layers)
+
+
 def _default_layer(model: ModelIdentity) -> tuple[int, tuple[str, ...]]:
     """Layer 20, or the last layer before it that sees the whole text, with a notice."""
     full = [layer for layer, kind in enumerate(model.layer_kinds[: DEFAULT_LAYER + 1]) if kind == "full"]
@@ -89,6 +102,34 @@ def _default_layer(model: ModelIdentity) -> tuple[int, tuple[str, ...]]:
     else:
         why = f"layer {DEFAULT_LAYER} has no full attention"
     return layer, (f"layer {layer} is shown: {why} (choose another with --layer_idx)",)
+
+
+def refuse_idle_layers(plan: RecordingPlan, kinds: Sequence[str], n_images: int) -> None:
+    """Refuse to show a layer that does not run: cross-attention, where the prompt has no image.
+
+    Raises:
+        UsageError: such a layer is to be shown.
+    """
+    idle = [layer for layer in plan.shown_layers if kinds[layer] == CROSS]
+    if idle and not n_images:
+        raise UsageError(
+            f"--layer_idx {idle[0]}: layer {idle[0]} attends to images only, and this prompt has none; "
+            "choose a layer that attends to the text"
+        )
+
+
+def _cross_notices(shown: Sequence[int], model: ModelIdentity) -> tuple[str, ...]:
+    """What a layer that is shown cannot see, in a model that keeps text and images in different layers."""
+    cross = [layer for layer, kind in enumerate(model.layer_kinds) if kind == CROSS]
+    if not cross:
+        return ()
+    numbers = ", ".join(map(str, cross))
+    return tuple(
+        f"layer {layer} attends to images only (cross-attention); the text is read by the other layers"
+        if layer in cross
+        else f"layer {layer} attends to text only; images are read by cross-attention layers: {numbers} (--layer_idx)"
+        for layer in shown
+    )
 
 
 def _layer(asked: int, model: ModelIdentity, legal: Sequence[int], flag: str) -> int:

@@ -71,6 +71,8 @@ def _chunk(query: Tensor, key: Tensor, options: AttentionOptions, rows: range) -
     """Weights of one chunk; `query` holds only the queries of `rows`."""
     batch, heads, count, width = query.shape
     groups = heads // key.shape[1]
+    # Heads of one kv head are adjacent, so that they share its keys without a copy of these. The scores are scaled and
+    # not the query, as eager attention does it: peaked rows differ by 1e-5 otherwise.
     grouped = query.reshape(batch, key.shape[1], groups * count, width)
     scores = torch.matmul(grouped, key.transpose(2, 3)).view(batch, heads, count, key.shape[2]) * options.scaling
     if options.softcap is not None:
@@ -95,7 +97,9 @@ def _masked(scores: Tensor, options: AttentionOptions, rows: range) -> Tensor:
     keys = torch.arange(n_keys, device=scores.device)
     queries = torch.arange(rows.start, rows.stop, device=scores.device)[:, None] + options.first_query
     if options.is_causal:
-        scores = scores.masked_fill(keys > queries, -torch.inf)
+        # Every query of these rows sees the keys before `hidden`: only a corner has to be masked.
+        hidden = max(0, rows.start + options.first_query + 1)
+        scores[..., hidden:].masked_fill_(keys[hidden:] > queries, -torch.inf)
     if options.sliding_window is not None:
         scores = scores.masked_fill(keys <= queries - options.sliding_window, -torch.inf)
     return scores

@@ -33,6 +33,24 @@ class CaptureSettings:
     start_phrase_in: Literal["auto", "prompt", "answer"] = field(
         default="auto", metadata={"help": "where the phrase is searched; auto: in the prompt, then in the answer"}
     )
+    answer: Literal["generate", "stored", "auto"] | None = field(
+        default=None,
+        metadata={
+            "help": "generate: the model answers now; stored: replay the item's response; auto: stored where there is "
+            "one (default: generate, or stored with a --response… flag)"
+        },
+    )
+    response: str | None = field(default=None, metadata={"help": "replay this text instead of generating an answer"})
+    response_ids: tuple[int, ...] | None = field(
+        default=None, metadata={"help": "replay these token ids: exact, where the text would be tokenised again"}
+    )
+    replay_depth: Literal["full", "shown"] = field(
+        default="full",
+        metadata={
+            "help": "full: all layers and the probabilities of the tokens; shown: stop after the last layer that is "
+            "recorded head by head"
+        },
+    )
     max_new_tokens: int = field(default=512, metadata={"help": "longest answer, in tokens"})
     do_sample: bool = field(default=False, metadata={"help": "sample instead of taking the likeliest token"})
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature"})

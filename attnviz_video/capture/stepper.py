@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from attnviz_video.capture.recorder import AttentionRecorder
+from attnviz_video.capture.candidates import CandidateReader
+from attnviz_video.capture.holder import STEPS_HELD, StepHolder
 from attnviz_video.capture.start_phrase import PhraseDetector, StartDecision
-from attnviz_video.core.step import Candidate, Step, StepInfo
+from attnviz_video.core.step import Step, StepInfo
 from attnviz_video.errors import ModelError
 from attnviz_video.models.token_text import TokenText
-
-#: Candidates kept of every step.
-TOP = 10
 
 
 @dataclass(frozen=True)
@@ -29,16 +27,28 @@ class StepSink:
     should_stop: Callable[[], bool]
 
 
+@dataclass(frozen=True, eq=False)
+class HeldToken:
+    """What is known of a step when its token is; the rest waits to be computed for several steps at once."""
+
+    index: int
+    token_id: int
+    milliseconds: float
+    recorded: bool
+    logits: Float[Tensor, "vocabulary"]
+
+
 class Stepper:
     """A stopping criterion that reads the step's rows and logits and hands them over as a `Step`.
 
     The library calls `on_forward` (a forward hook) with the model's output, then this object with the ids so far.
+    The token's text and the decision to stop are known at once; steps are handed over some at a time, in order.
     """
 
     def __init__(
         self,
         text: TokenText,
-        recorder: AttentionRecorder,
+        recorder: StepHolder,
         decision: StartDecision,
         end_tokens: frozenset[int],
         sink: StepSink,
@@ -46,15 +56,15 @@ class Stepper:
         self.ids: list[int] = []
         self.pieces: list[str] = []
         self.stopped_by: Literal["eos", "interrupted"] | None = None
-        self._text = text
         self._stream = text.stream()
-        self._names: dict[int, str] = {}
+        self._reader = CandidateReader(text)
         self._recorder = recorder
         self._detector = PhraseDetector(decision.phrase) if decision.waiting else None
         recorder.enabled = self._detector is None
         self._end_tokens = end_tokens
         self._sink = sink
         self._logits: Tensor | None = None
+        self._held: list[HeldToken] = []
         self._clock = time.perf_counter()
 
     def start_clock(self) -> None:
@@ -63,37 +73,60 @@ class Stepper:
 
     def on_forward(self, module: object, arguments: object, output: Any) -> None:
         """Keep the raw logits of the last position, before the library works on them."""
-        self._logits = output.logits[0, -1].detach().float()
+        # A copy: a view would keep the logits of the whole prompt.
+        self._logits = output.logits[0, -1].detach().to(torch.float32, copy=True)
 
     def __call__(self, input_ids: Tensor, scores: object = None, **_: object) -> Tensor:
         # Some devices learn of a stop one step late: what comes after it is not part of the answer.
         if self.stopped_by is None:
+            # The one point of a step where the device is waited for; the library's own loop waits here as well.
             self._step(int(input_ids[0, -1]))
         return torch.full((input_ids.shape[0],), self.stopped_by is not None, device=input_ids.device, dtype=torch.bool)
 
     def _step(self, token_id: int) -> None:
-        index = len(self.ids)
-        rows, scalars = self._recorder.take(index) if self._recorder.enabled else (None, None)
-        log_probability, candidates = self._candidates(token_id)
-        info = StepInfo(
-            index=index,
-            token_id=token_id,
-            log_probability=log_probability,
-            candidates=candidates,
-            milliseconds=(time.perf_counter() - self._clock) * 1000,
-            recorded=rows is not None,
-            scalars=scalars,
-        )
+        index, recorded = len(self.ids), self._recorder.enabled
+        if self._logits is None:
+            raise ModelError("the model's forward pass returned no logits; its answer cannot be recorded")
+        if recorded:
+            self._recorder.hold(index)
+        else:
+            self._recorder.skip()
+        milliseconds = (time.perf_counter() - self._clock) * 1000
+        self._held.append(HeldToken(index, token_id, milliseconds, recorded, self._logits))
+        self._logits = None
         self.ids.append(token_id)
         written = self._read(token_id)
-        self._sink.on_step(Step(info, rows))
         if self._detector is not None and self._detector.feed(written):
             self._recorder.enabled = True
         if token_id in self._end_tokens:
             self.stopped_by = "eos"
         elif self._sink.should_stop():
             self.stopped_by = "interrupted"
+        if self._recorder.full or len(self._held) == STEPS_HELD:
+            self.hand_over()
         self._clock = time.perf_counter()
+
+    def hand_over(self) -> None:
+        """Hand over the steps that are held, in order.
+
+        Raises:
+            ModelError: the model's output is not a number, or its keys are not the text.
+        """
+        held, self._held = self._held, []
+        if not held:
+            return
+        said = self._reader.read(torch.stack([token.logits for token in held]), [token.token_id for token in held])
+        rows = iter(self._recorder.drain())
+        for token, (log_probability, candidates) in zip(held, said, strict=True):
+            kept, scalars = next(rows) if token.recorded else (None, None)
+            info = StepInfo(
+                token.index, token.token_id, log_probability, candidates, token.milliseconds, token.recorded, scalars
+            )
+            self._sink.on_step(Step(info, kept))
+
+    def finish(self) -> None:
+        """Show what is left of a character that never completed."""
+        self._late(self._stream.finish())
 
     def _read(self, token_id: int) -> str:
         """Append the token's piece; the text that is known now and was not before."""
@@ -102,31 +135,6 @@ class Stepper:
         self.pieces.append(now)
         return late + now
 
-    def finish(self) -> None:
-        """Show what is left of a character that never completed."""
-        self._late(self._stream.finish())
-
     def _late(self, text: str) -> None:
         if text and self.pieces:
             self.pieces[-1] += text
-
-    def _name(self, token_id: int) -> str:
-        if token_id not in self._names:
-            self._names[token_id] = self._text.describe([token_id])[0].piece
-        return self._names[token_id]
-
-    def _candidates(self, token_id: int) -> tuple[float, tuple[Candidate, ...]]:
-        """Raw log-probability of the token, and the likeliest tokens with their raw probabilities."""
-        if self._logits is None:
-            raise ModelError("the model's forward pass returned no logits; its answer cannot be recorded")
-        logs = torch.log_softmax(self._logits, dim=-1)
-        top = torch.topk(logs, min(TOP, logs.shape[-1]))
-        # Ids are exact in float32 up to 2**24, so that everything travels to the host in one transfer.
-        numbers = torch.cat([logs[token_id][None], top.values, top.indices.float()]).tolist()
-        self._logits = None
-        if math.isnan(numbers[0]):
-            raise ModelError("the model's output is not a number; load it with --dtype bfloat16 or float32")
-        count = (len(numbers) - 1) // 2
-        pairs = zip(numbers[1 : 1 + count], numbers[1 + count :], strict=True)
-        candidates = tuple(Candidate(int(number), self._name(int(number)), math.exp(log)) for log, number in pairs)
-        return numbers[0], candidates

@@ -53,6 +53,8 @@ RANGES: Mapping[str, Range] = {
 #: (smaller, larger): settings that must not cross.
 ORDERED = (("pace", "fps"), ("min_pixels", "max_pixels"))
 REASONS = {("pace", "fps"): "a token would have no frame of its own"}
+#: Settings that each name a response to replay.
+RESPONSES = ("response", "response_field", "response_ids")
 
 
 def check_value(name: str, value: object, origin: Origin) -> None:
@@ -90,3 +92,8 @@ def check_together(values: Mapping[str, object]) -> None:
                 f"--{smaller} {low:g} is larger than --{larger} {high:g}{f': {reason}' if reason else ''}; "
                 f"lower --{smaller} or raise --{larger}"
             )
+    given = [f"--{name}" for name in RESPONSES if values.get(name) is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} each name a response to replay; give one of them")
+    if given and values.get("answer") == "generate":
+        raise UsageError(f"--answer generate and {given[0]}, which names a response to replay; leave one of them out")

@@ -1,7 +1,8 @@
 """Items of the Reason-RFT schema to `Sample`s: `{"id", "image", "problem", "answer"}` and what else an item holds.
 
-`image` is a path, a list of paths, or missing (a text-only question). `pred` or `response` is an existing
-answer of a model; `boxes` (`[{"phrase", "image", "box": [left, top, right, bottom]}]`) is known truth.
+`image` is a path, a list of paths, or missing (a text-only question). `pred` or `response`, or the field that
+`--response_field` names, is an existing answer of a model; `boxes` (`[{"phrase", "image", "box": [left, top, right,
+bottom]}]`) is known truth.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class ItemRules:
     roots: tuple[Path, ...]
     allow_outside_images: bool = False
     max_image_num: int = 2
+    #: Where the existing answer stands; None looks under the usual names.
+    response_field: str | None = None
 
 
 def load_sample(settings: SourceSettings) -> LoadedSample:
@@ -58,6 +61,7 @@ def load_sample(settings: SourceSettings) -> LoadedSample:
         image_roots(settings.benchmark_json, settings.image_dir),
         settings.allow_outside_images,
         settings.max_image_num,
+        settings.response_field,
     )
     asked = checked_item(items[settings.sample_idx], settings.sample_idx, settings.benchmark_json)
     return sample_of_item(asked, settings.sample_idx, rules)
@@ -101,7 +105,8 @@ def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules) -> 
         paths = tuple(resolve_image(name, rules.roots, allow_outside=rules.allow_outside_images) for name in used)
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from error
-    response = next((item[key] for key in _RESPONSE_KEYS if isinstance(item.get(key), str)), None)
+    keys = _RESPONSE_KEYS if rules.response_field is None else (rules.response_field,)
+    response = next((item[key] for key in keys if isinstance(item.get(key), str)), None)
     sample = Sample(
         index=index,
         id=str(index if item.get("id") is None else item["id"]),
@@ -110,7 +115,7 @@ def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules) -> 
         answer=None if item.get("answer") is None else str(item["answer"]),
         response=response if isinstance(response, str) else None,
         boxes=tuple(box for box in boxes or () if box.image < len(used)),
-        extra=_extra(item, boxes is None),
+        extra=_extra(item, {"boxes"} if boxes is None else set(), rules.response_field),
         source=str(rules.json_file),
     )
     return LoadedSample(sample, tuple(notices))
@@ -181,8 +186,11 @@ def _truth_box(entry: object, n_images: int) -> TruthBox | None:
     return TruthBox(phrase, image, (left, top, right, bottom)) if left < right and top < bottom else None
 
 
-def _extra(item: Mapping[str, object], keep_boxes: bool) -> dict[str, object]:
-    read = {*WANTED_KEYS, *_RESPONSE_KEYS} | (set() if keep_boxes else {"boxes"})
+def _extra(item: Mapping[str, object], unread: set[str], response_field: str | None) -> dict[str, object]:
+    """What stands in no field of the sample; token ids under `response_field` stay, since a response is text."""
+    read = {*WANTED_KEYS, *_RESPONSE_KEYS, "boxes"} - unread
+    if response_field is not None:
+        read = read | {response_field} if isinstance(item.get(response_field), str) else read - {response_field}
     return {key: value for key, value in item.items() if key not in read}
 
 

@@ -20,6 +20,9 @@ class SourceSettings:
     sample_idx: int = field(default=0, metadata={"help": "number of the item in the dataset, from 0"})
     image: tuple[Path, ...] = field(default=(), metadata={"help": "image files to ask about, instead of a dataset"})
     question: str | None = field(default=None, metadata={"help": "what to ask about --image"})
+    response_field: str | None = field(
+        default=None, metadata={"help": "field of the item with a response to replay: text, or a list of token ids"}
+    )
     max_image_num: int = field(default=2, metadata={"help": "use at most this many images of an item"})
     allow_outside_images: bool = field(
         default=False, metadata={"help": "accept image paths that point outside --image_dir"}

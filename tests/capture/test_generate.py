@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from attnviz_video.capture.holder import STEPS_HELD
 from attnviz_video.capture.plan import RecordingPlan, forecast_bytes, plan_recording, row_bytes
 from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.core.prepared import Prepared
@@ -145,11 +148,17 @@ def test_stop_string_of_the_checkpoint_ends_the_answer() -> None:
     assert (len(result.token_ids), result.stopped_by) == (2, "stop")
 
 
+def after(n_tokens: int) -> Callable[[], bool]:
+    """A `should_stop` that is true from the given number of tokens on."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= n_tokens
+
+
 def test_interrupted_after_a_step() -> None:
     model, prepared = in_memory.model(), in_memory.prepared()
-    steps: list[Step] = []
-    result, _ = record(model, prepared, on_step=steps.append, should_stop=lambda: len(steps) == 3)
+    result, steps = record(model, prepared, should_stop=after(3))
     assert (len(result.token_ids), result.stopped_by) == (3, "interrupted")
+    assert [step.info.index for step in steps] == [0, 1, 2], "the steps that were finished are handed over"
 
 
 def test_an_end_token_counts_more_than_an_interruption() -> None:
@@ -162,7 +171,6 @@ def test_an_end_token_counts_more_than_an_interruption() -> None:
 def test_a_late_stop_adds_no_step() -> None:
     """Some devices run one more step after a stop; it is not part of the answer."""
     model, prepared = in_memory.model(), in_memory.prepared()
-    steps: list[Step] = []
     own = model.generate
 
     def generate_late(**inputs: Any) -> None:
@@ -170,7 +178,7 @@ def test_a_late_stop_adds_no_step() -> None:
         inputs["stopping_criteria"][0](torch.tensor([[1, 2, 3]]), None)
 
     model.generate = generate_late
-    result, _ = record(model, prepared, on_step=steps.append, should_stop=lambda: len(steps) == 3)
+    result, steps = record(model, prepared, should_stop=after(3))
     assert len(result.token_ids) == len(steps) == 3
 
 
@@ -187,8 +195,9 @@ def test_prompt_without_images() -> None:
     assert steps[0].info.scalars.image_share.shape == (in_memory.N_LAYERS, in_memory.N_HEADS, 0)
 
 
-def test_t21_rows_are_streamed() -> None:
-    """When a step is handed over, nothing holds the rows of the steps before it."""
+@pytest.mark.parametrize("n_tokens", [24, 56])
+def test_t21_rows_are_streamed(n_tokens: int) -> None:
+    """When a step is handed over, nothing holds rows but those computed with it, however long the answer."""
     alive: list[int] = []
     seen: list[weakref.ref[np.ndarray]] = []
 
@@ -197,9 +206,9 @@ def test_t21_rows_are_streamed() -> None:
         alive.append(sum(reference() is not None for reference in seen))
         seen.append(weakref.ref(step.rows.heads[0]))
 
-    record(in_memory.model(), in_memory.prepared(), on_step=take)
-    assert len(seen) == 8
-    assert max(alive) <= 1
+    record(in_memory.model(), in_memory.prepared(), replace(EVERYTHING, max_new_tokens=n_tokens), on_step=take)
+    assert len(seen) == n_tokens
+    assert max(alive) < STEPS_HELD
 
 
 def test_prompt_rows_are_handed_over_once_per_head_layer() -> None:

@@ -95,7 +95,7 @@ def test_model_without_attention_is_refused() -> None:
 
 def test_kinds_with_rows() -> None:
     assert [is_attention(kind) for kind in ("full", "window 8", "chunk 8", "linear", "none", "cross")] == [
-        True, True, True, False, False, False,
+        True, True, True, False, False, True,
     ]  # fmt: skip
 
 
@@ -105,3 +105,14 @@ def test_row_bytes_count_every_row() -> None:
     assert row_bytes(plan, 10, 3) == (10 + 11 + 12) * per_key
     assert row_bytes(replace(plan, query_rows="all"), 10, 3) == (10 + 11 + 12) * per_key + 2 * 2 * 3 * 9 * 10
     assert forecast_bytes(plan, SHALLOW, 10, 3, 2) > row_bytes(plan, 10, 3)
+
+
+def test_cross_attention_layers_are_legal_and_the_user_is_told_what_a_layer_cannot_see() -> None:
+    kinds = ("full", "cross", "full", "cross", "full")
+    plan, notices = plan_recording(CaptureSettings(layer_idx=(1, -1)), identity(kinds))
+    assert plan.shown_layers == (1, 4)
+    assert plan.mean_layers == (0, 1, 2, 3, 4)
+    assert notices == (
+        "layer 1 attends to images only (cross-attention); the text is read by the other layers",
+        "layer 4 attends to text only; images are read by cross-attention layers: 1, 3 (--layer_idx)",
+    )

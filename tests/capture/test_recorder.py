@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from attnviz_video.capture import intercept
+from attnviz_video.capture.columns import TraceColumns
 from attnviz_video.capture.intercept import AttentionCall, call_options, watched_attention
 from attnviz_video.capture.plan import RecordingPlan
 from attnviz_video.capture.recorder import AttentionRecorder, check_row, prompt_rows
-from attnviz_video.capture.reduce import absolute_columns, reduce_step, to_host
+from attnviz_video.capture.reduce import StepReducer, absolute_columns, to_host
 from attnviz_video.capture.rows import AttentionOptions, attention_rows
+from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
 from attnviz_video.errors import ModelError
 from attnviz_video.models.decoder import attention_modules
 from tests.capture import in_memory
@@ -241,7 +244,7 @@ def test_rows_that_are_not_numbers_and_wrong_heads_are_refused() -> None:
 
 def test_prompt_rows_need_the_whole_prompt() -> None:
     with pytest.raises(ModelError, match="layer 7: the prompt's rows need its 5 queries in one pass, 3 came"):
-        prompt_rows(a_call(), RecordingPlan((0,), (0,), (0,), (), ()), 5)
+        prompt_rows(a_call(), RecordingPlan((0,), (0,), (0,), (), ()), TraceColumns(5, ("full",) * 8, None))
 
 
 def test_sliding_rows_are_padded_and_static_rows_cut() -> None:
@@ -272,31 +275,57 @@ def test_what_each_function_ignores_is_ignored() -> None:
     assert not both_ways.is_causal
 
 
-def test_scalars_are_the_rows_own_numbers() -> None:
+def layout_with_patches(n_prompt: int, *images: Sequence[int]) -> TokenLayout:
+    """A prompt in which image i has one row of patches at the positions `images[i]`."""
+    image_of, patch_of = np.full(n_prompt, -1), np.full(n_prompt, -1)
+    for number, positions in enumerate(images):
+        image_of[list(positions)], patch_of[list(positions)] = number, range(len(positions))
+    info = tuple(ImageInfo(f"{number}.png", 80, 60, "0") for number in range(len(images)))
+    grids = tuple(
+        PatchGrid(number, 1, len(positions), (0.0, 0.0, 80.0, 60.0)) for number, positions in enumerate(images)
+    )
+    return TokenLayout(info, grids, image_of.astype(np.int64), patch_of.astype(np.int64))
+
+
+@pytest.mark.parametrize("images", [([2, 3], [5, 6, 7]), ([1, 4, 6], [2])], ids=["ranges", "with gaps"])
+def test_scalars_are_the_rows_own_numbers(images: Any) -> None:
     noise = torch.Generator().manual_seed(0)
-    rows = {layer: torch.softmax(torch.randn(4, 9, generator=noise) * 3, -1) for layer in (0, 1, 2)}
+    layers = {layer: torch.softmax(torch.randn(4, 2, 9, generator=noise) * 3, -1) for layer in (0, 1, 2)}
+    for rows in layers.values():
+        rows[:, 0, 8:] = 0  # the first step sees one key less
     plan = RecordingPlan((1,), (1,), (0, 2), (0, 1, 2), (0, 2))
-    kept, scalars = reduce_step(rows, plan, [torch.tensor([2, 3]), torch.tensor([5, 6, 7])])
-    np.testing.assert_array_equal(kept.heads[1], rows[1][[0, 2]].half().numpy())
-    assert kept.heads.keys() == {1}
-    for layer in (0, 1, 2):
-        np.testing.assert_array_equal(kept.mean[layer], rows[layer].mean(0).half().numpy())
-    for number, layer in enumerate((0, 2)):
-        row = rows[layer].numpy().astype(np.float64)
-        want = [row[:, [2, 3]].sum(-1), row[:, [5, 6, 7]].sum(-1)]
-        np.testing.assert_allclose(scalars.image_share[number].T, want, rtol=1e-5)
-        np.testing.assert_allclose(scalars.first_token[number], row[:, 0], rtol=1e-6)
-        np.testing.assert_allclose(scalars.entropy[number], -(row * np.log(row)).sum(-1), rtol=1e-5)
-        np.testing.assert_allclose(scalars.maximum[number], row.max(-1), rtol=1e-6)
+    steps = StepReducer(plan, layout_with_patches(8, *images), 4).reduce(layers.items(), [8, 9])
+    for number, (kept, scalars) in enumerate(steps):
+        rows = {layer: every[:, number, : 8 + number] for layer, every in layers.items()}
+        np.testing.assert_array_equal(kept.heads[1], rows[1][[0, 2]].half().numpy())
+        assert kept.heads.keys() == {1}
+        for layer in (0, 1, 2):
+            np.testing.assert_array_equal(kept.mean[layer], rows[layer].mean(0).half().numpy())
+        for place, layer in enumerate((0, 2)):
+            row = rows[layer].numpy().astype(np.float64)
+            want = [row[:, list(positions)].sum(-1) for positions in images]
+            np.testing.assert_allclose(scalars.image_share[place].T, want, rtol=1e-5)
+            np.testing.assert_allclose(scalars.first_token[place], row[:, 0], rtol=1e-6)
+            np.testing.assert_allclose(scalars.entropy[place], -(row * np.log(row)).sum(-1), rtol=1e-5)
+            np.testing.assert_allclose(scalars.maximum[place], row.max(-1), rtol=1e-6)
+
+
+def test_entropy_of_a_row_that_is_all_on_one_key_is_nothing() -> None:
+    rows = torch.zeros(1, 1, 5)
+    rows[..., 2] = 1
+    ((_, scalars),) = StepReducer(RecordingPlan((), (), (), (), (0,)), layout_with_patches(5), 1).reduce(
+        [(0, rows)], [5]
+    )
+    assert scalars.entropy.tolist() == [[0]]
 
 
 def test_plan_without_scalars_or_images() -> None:
-    rows = {0: torch.full((2, 4), 0.25)}
-    _, scalars = reduce_step(rows, RecordingPlan((0,), (0,), (0, 1), (), ()), [])
-    assert scalars.entropy.shape == (0, 2)
-    assert scalars.image_share.shape == (0, 2, 0)
-    _, scalars = reduce_step(rows, RecordingPlan((0,), (0,), (0, 1), (), (0,)), [])
-    assert scalars.image_share.shape == (1, 2, 0)
+    rows = torch.full((2, 1, 4), 0.25)
+    for scalar_layers in ((), (0,)):
+        plan = RecordingPlan((0,), (0,), (0, 1), (), scalar_layers)
+        ((_, scalars),) = StepReducer(plan, layout_with_patches(4), 2).reduce([(0, rows)], [4])
+        assert scalars.entropy.shape == (len(scalar_layers), 2)
+        assert scalars.image_share.shape == (len(scalar_layers), 2, 0)
 
 
 def test_t21_arrays_do_not_keep_each_others_memory_alive() -> None:

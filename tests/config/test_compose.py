@@ -159,6 +159,10 @@ def test_f17_flags_refused(words: list[str], sentence: str) -> None:
                            "lower --pace or raise --fps"),
         (["--min_pixels", "9", "--max_pixels", "8"], "--min_pixels 9 is larger than --max_pixels 8; "
                                                      "lower --min_pixels or raise --max_pixels"),
+        (["--response", "so", "--response_field", "pred"],
+         "--response and --response_field each name a response to replay; give one of them"),
+        (["--answer", "generate", "--response_ids", "4,5"],
+         "--answer generate and --response_ids, which names a response to replay; leave one of them out"),
     ],
 )  # fmt: skip
 def test_f17_ranges(words: list[str], sentence: str) -> None:

@@ -50,6 +50,20 @@ def test_what_an_item_may_lack(tmp_path: Path) -> None:
     assert loaded(tmp_path, {"problem": "Why?", "image": "", "id": 12}).sample.id == "12"
 
 
+def test_a_named_field_holds_the_response(tmp_path: Path) -> None:
+    item = {"problem": "Why?", "pred": "because", "vllm": "so", "ids": [4, 5], "nothing": None}
+    by_field = {
+        name: loaded(tmp_path, item, response_field=name).sample for name in ("vllm", "pred", "ids", "nothing", "x")
+    }
+    assert {name: sample.response for name, sample in by_field.items()} == {
+        "vllm": "so", "pred": "because", "ids": None, "nothing": None, "x": None
+    }  # fmt: skip
+    assert by_field["vllm"].extra == {"ids": [4, 5], "nothing": None}
+    assert by_field["ids"].extra == {"vllm": "so", "ids": [4, 5], "nothing": None}, "token ids stay as they are"
+    assert loaded(tmp_path, {**item, "pred": [4, 5]}, response_field="pred").sample.extra["pred"] == [4, 5]
+    assert loaded(tmp_path, {**item, "answer": "42"}, response_field="answer").sample.response == "42"
+
+
 def test_the_first_images_are_used_with_a_notice(tmp_path: Path) -> None:
     boxes = [{"phrase": "cube", "image": index, "box": [0, 0, 5, 5]} for index in range(3)]
     found = loaded(tmp_path, {"problem": "?", "image": ["b.png", "a.png", "c.png"], "boxes": boxes})

@@ -1,0 +1,61 @@
+"""The table of layers: the same kinds as the loaded model's, and what it says about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from attnviz_video.capture import layer_table as module
+from attnviz_video.capture.layer_table import LayerLine, layer_table, table_of
+from attnviz_video.errors import ModelError
+from attnviz_video.models.load import load_model
+from attnviz_video.models.settings import ModelSettings
+from attnviz_video.testing.families.table import TINY_FAMILIES
+from tests.capture.test_plan import DEEP, identity
+
+KINDS = ("Qwen2-VL", "Qwen3.5", "Gemma 3", "Gemma 4", "Mllama", "Qwen2 (text)")
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_the_configuration_alone_tells_what_the_loaded_model_has(family: str, tmp_path: Path) -> None:
+    settings = ModelSettings(model_path=str(TINY_FAMILIES[family].write(tmp_path / "model")), device="cpu")
+    loaded = load_model(settings).identity()
+    for file in (tmp_path / "model").glob("*.safetensors"):
+        file.unlink()
+    table = layer_table(settings)
+    assert table == table_of(loaded)
+    assert [line.kind for line in table.layers] == list(loaded.layer_kinds)
+    assert (len({line.kind for line in table.layers}) > 1) == (not family.startswith("Qwen2"))
+
+
+def test_where_the_configuration_does_not_tell_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(checkpoint: object) -> None:
+        raise ModelError("cannot be told")
+
+    monkeypatch.setattr(module, "identity_without_weights", fail)
+    settings = ModelSettings(model_path=str(TINY_FAMILIES["Qwen2-VL"].write(tmp_path / "model")), device="cpu")
+    assert layer_table(settings) == table_of(load_model(settings).identity())
+
+
+def test_the_text_names_kinds_both_indices_and_the_default() -> None:
+    mixed = replace(identity(("full", "linear", "window 64", "cross")), id="some/model")
+    assert table_of(mixed).text().splitlines() == [
+        "some/model: 4 layers, 4 query heads, 2 key-value heads",
+        "layer  kind       --layer_idx",
+        "    0  full       0 or -4  (default)",
+        "    1  linear     -  has no attention rows",
+        "    2  window 64  2 or -2  sees a part of the text",
+        "    3  cross      3 or -1  attends to images only",
+    ]
+    assert table_of(DEEP).default_layer == 20
+    assert table_of(DEEP).layers[3] == LayerLine(3, "full", True)
+
+
+def test_a_model_without_attention_has_no_default() -> None:
+    table = table_of(identity(("linear", "linear")))
+    assert table.default_layer is None
+    assert not any(line.legal for line in table.layers)
