@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from attnviz_video.capture.blocks import AnswerBlocks
@@ -107,12 +107,13 @@ class AnswerReplay:
 
     def _steps(self, block: range, layers: Layers, head: OutputHead | None, sequence: int) -> Iterator[Step]:
         ids = self.token_ids[block.start : block.stop]
-        said: Sequence[tuple[float, tuple[Candidate, ...]]] = [(UNKNOWN, ())] * len(ids)
+        said: Iterable[tuple[float, tuple[Candidate, ...]]] = [(UNKNOWN, ())] * len(ids)
         if head is not None:
             positions = self.span.queries[block.start : block.stop]
             said = self._reader.read(head.logits(sequence, positions), ids)
         recorded = range(max(block.start, min(self._start.first_step, block.stop)), block.stop)
-        kept = dict(zip(recorded, self._blocks.reduce(layers, recorded, len(self.token_ids)), strict=True))
+        reduced = self._blocks.reduce(layers, recorded, len(self.token_ids)) if recorded else []
+        kept = dict(zip(recorded, reduced, strict=True))
         for index, token_id, (log_probability, candidates) in zip(block, ids, said, strict=True):
             rows, scalars = kept.get(index, (None, None))
             yield Step(StepInfo(index, token_id, log_probability, candidates, UNKNOWN, rows is not None, scalars), rows)

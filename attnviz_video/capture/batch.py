@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 
 from attnviz_video.capture.answer_replay import AnswerReplay
@@ -19,6 +19,7 @@ from attnviz_video.core.prepared import Prepared
 from attnviz_video.core.step import PromptRows, Step
 from attnviz_video.errors import AttnVizError, StartPhraseError, UsageError
 from attnviz_video.models.collation import collate
+from attnviz_video.models.decoder import whole_prompt_arguments
 from attnviz_video.models.device import on_device
 from attnviz_video.models.hub_library import quiet_transformers
 from attnviz_video.models.load import LoadedModel
@@ -65,7 +66,7 @@ def generate_batch(
         except StartPhraseError as error:
             outcomes[number] = error
     if runs and settings.max_new_tokens > 0:
-        _generate(loaded, list(runs.values()), settings)
+        _generate(loaded, list(runs.values()), settings, plan.query_rows)
     record = {**settings_record(loaded.model.generation_config, settings), "batch_size": len(runs)}
     for number, run in runs.items():
         try:
@@ -75,11 +76,13 @@ def generate_batch(
     return [outcomes[number] for number in range(len(prepared))]
 
 
-def _generate(loaded: LoadedModel, runs: Sequence[SampleRun], settings: CaptureSettings) -> None:
+def _generate(loaded: LoadedModel, runs: Sequence[SampleRun], settings: CaptureSettings, query_rows: str) -> None:
     """The library's own generation loop over all samples, with our step at the end of each of its steps."""
     inputs = collate([run.prepared.inputs for run in runs], loaded.model.config)
     batch = BatchRun(runs, loaded.identity().layer_kinds)
     arguments = generation_arguments(loaded.model.generation_config, settings)
+    if query_rows == "all":
+        arguments |= whole_prompt_arguments(loaded.model)
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         stack.enter_context(out_of_memory_is_told(loaded.device, "generating a batch", _ADVICE))
@@ -92,8 +95,7 @@ def _generate(loaded: LoadedModel, runs: Sequence[SampleRun], settings: CaptureS
             loaded.model.generate(**on_device(inputs, loaded.device), **arguments, stopping_criteria=[batch])
         except BaseException:
             # The steps that were finished are kept; what went wrong is more important than that this may fail too.
-            with suppress(Exception):
-                batch.hand_over()
+            batch.hand_over_what_is_left()
             raise
         batch.hand_over()
 

@@ -7,6 +7,7 @@ padding, which nobody attends to. A sample that has ended is not looked at any m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +143,12 @@ class BatchRun:
         """Hand over the steps that samples still hold."""
         for run in self._runs:
             run.stepper.hand_over()
+
+    def hand_over_what_is_left(self) -> None:
+        """Hand over what samples still hold, after an error that matters more than that this may fail too."""
+        for run in self._runs:
+            with suppress(Exception):
+                run.stepper.hand_over()
 
     def release(self) -> None:
         """Let go of the keys of the last step."""

@@ -74,7 +74,8 @@ def check_causal(rows: Float[Tensor, "heads steps keys"], layer: int, steps: ran
     first = n_prompt + steps.start
     keys = torch.arange(first, rows.shape[-1], device=rows.device)
     own = torch.arange(first, first + len(steps), device=rows.device)
-    if bool((rows[..., first:] * (keys >= own[:, None])).any()):
+    # A row that is not a number gives weight to nothing: it is kept, and marked in the picture.
+    if bool(((rows[..., first:] > 0) & (keys >= own[:, None])).any()):
         raise ModelError(
             f"layer {layer}: in one pass the response would attend to what comes after it, which it did not when it "
             "was written; this model's responses cannot be replayed, use --answer generate"

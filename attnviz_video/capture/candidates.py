@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -26,8 +26,10 @@ class CandidateReader:
 
     def read(
         self, logits: Float[Tensor, "steps vocabulary"], token_ids: Sequence[int]
-    ) -> list[tuple[float, tuple[Candidate, ...]]]:
+    ) -> Iterator[tuple[float, tuple[Candidate, ...]]]:
         """Log-probability of the token each step produced, and the step's likeliest tokens, best first.
+
+        One transfer for all steps; an error comes with the step it is about, after those before it.
 
         Raises:
             ModelError: the logits are not numbers.
@@ -37,7 +39,7 @@ class CandidateReader:
         top = torch.topk(logs, min(TOP, logs.shape[-1]), dim=-1)
         # Ids are exact in float32 up to 2**24, so that everything travels to the host in one transfer.
         numbers = torch.cat([produced, top.values, top.indices.float()], dim=1).tolist()
-        return [self._step(row) for row in numbers]
+        return map(self._step, numbers)
 
     def _step(self, numbers: Sequence[float]) -> tuple[float, tuple[Candidate, ...]]:
         if math.isnan(numbers[0]):

@@ -87,7 +87,8 @@ class EagerRecorder(StepHolder):
                 if layer not in self._checked:
                     check_distribution(row, layer, with_sink=self._with_sink)
                     self._checked.add(layer)
-                self._rows[layer] = row.float()
+                # A copy: a view would keep the weights of the whole prompt.
+                self._rows[layer] = row.to(torch.float32, copy=True)
 
     def _by_layer(self, attentions: Sequence[Tensor | None]) -> dict[int, Tensor]:
         """Decoder layer to its weights [batch, heads, queries, keys]; hybrid models return those that have some."""

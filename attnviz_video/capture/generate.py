@@ -23,6 +23,7 @@ from attnviz_video.core.step import PromptRows, Step
 from attnviz_video.core.trace import StartPoint
 from attnviz_video.errors import ModelError
 from attnviz_video.models.decoder import attention_modules, whole_prompt_arguments
+from attnviz_video.models.device import on_device
 from attnviz_video.models.hub_library import quiet_transformers
 from attnviz_video.models.load import LoadedModel
 from attnviz_video.models.token_text import TokenText
@@ -78,14 +79,14 @@ def generate(
             attention_modules(loaded.model), plan, identity, prepared.layout, once, prepared.columns
         )
         stepper = Stepper(text, recorder, decision, end_tokens(own), sink)
-        _run(loaded, prepared, settings, recorder, stepper)
+        _run(loaded, prepared, plan, settings, recorder, stepper)
     except NotRoutedError as reason:
         # No token is known by then: the rows of the first are those that are compared with the model's output.
         how, warnings = {**how, "attention": "eager"}, (eager_warning(reason),)
         recorder = EagerRecorder(loaded.model, plan, identity, prepared.layout, once, prepared.columns)
         stepper = Stepper(text, recorder, decision, end_tokens(own), sink)
         try:
-            _run(loaded, prepared, settings, recorder, stepper)
+            _run(loaded, prepared, plan, settings, recorder, stepper)
         except NotRoutedError:
             raise reason from None
     stepper.finish()
@@ -121,6 +122,7 @@ def _once_per_layer(on_prompt_rows: Callable[[PromptRows], None] | None) -> Call
 def _run(
     loaded: LoadedModel,
     prepared: Prepared,
+    plan: RecordingPlan,
     settings: CaptureSettings,
     recorder: AttentionRecorder | EagerRecorder,
     stepper: Stepper,
@@ -128,10 +130,7 @@ def _run(
     """The library's own generation loop, with our step at the end of each of its steps."""
     if settings.max_new_tokens == 0:
         return
-    inputs = {
-        name: value.to(loaded.device) if isinstance(value, torch.Tensor) else value
-        for name, value in prepared.inputs.items()
-    }
+    inputs = on_device(prepared.inputs, loaded.device)
     if inputs["input_ids"].shape[0] != 1:
         raise ModelError(
             f"recording takes one sequence at a time, {inputs['input_ids'].shape[0]} came; "
@@ -141,7 +140,7 @@ def _run(
     arguments = generation_arguments(own, settings)
     if own.stop_strings:
         arguments["tokenizer"] = loaded.tokenizer
-    if settings.record_rows == "all":
+    if plan.query_rows == "all":
         arguments |= whole_prompt_arguments(loaded.model)
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
@@ -167,6 +166,7 @@ def _seeded(settings: CaptureSettings, device: torch.device) -> Iterator[None]:
     if not settings.do_sample:
         yield
         return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    # The seed is set on every GPU, and a model may lie on several.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,12 @@ SHARED: dict[str, Any] = {
     "image_token_id": IMAGE_PAD, "video_token_id": VIDEO_PAD, "vision_start_token_id": VISION_START,
     "vision_end_token_id": VISION_END, "tie_word_embeddings": False,
 }  # fmt: skip
-#: transformers 5 renamed the rotary settings, and its processors return the kind of every token.
+#: transformers 5 renamed the rotary settings.
 VERSION_5 = int(transformers.__version__.split(".")[0]) >= 5
+#: Since transformers 5.4 processors return the kind of every token, and models take it.
+KINDS_OF_TOKENS = (
+    "mm_token_type_ids" in inspect.signature(transformers.Qwen2VLForConditionalGeneration.forward).parameters
+)
 #: Whether models that run eager attention can be recorded: since transformers 5.1.
 EAGER_CAN_BE_WATCHED = hasattr(transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS, "get_interface")
 
@@ -144,7 +149,7 @@ def prepared(grids: Sequence[tuple[int, int]] = ((2, 3),), question: str = "What
         "input_ids": input_ids,
         "attention_mask": torch.ones_like(input_ids),
     }
-    if VERSION_5:
+    if KINDS_OF_TOKENS:
         inputs["mm_token_type_ids"] = (input_ids == IMAGE_PAD).long()
     if grids:
         inputs["pixel_values"] = torch.randn(n_patches, 3 * 2 * PATCH * PATCH, generator=noise)

@@ -143,7 +143,9 @@ def taken(model: Any, prepared: Prepared, n_new: int, **how: Any) -> list[StepRo
 )
 def test_other_caches_give_the_same_rows(how: dict[str, Any]) -> None:
     model, prepared = text_model("qwen2", "sdpa"), text_prepared()
-    found = taken(model, prepared, 6, **how, disable_compile=True)
+    # Version 5.0 cuts prompts up only where it is given the cache.
+    cache = {"past_key_values": transformers.DynamicCache()} if "prefill_chunk_size" in how else {}
+    found = taken(model, prepared, 6, **how, **cache, disable_compile=True)
     model.set_attn_implementation("eager")
     for number, (rows, want) in enumerate(zip(found, attentions(model, prepared.inputs, 6), strict=True)):
         assert_rows(rows, want, prepared.n_prompt + number)

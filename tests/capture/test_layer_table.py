@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import transformers
 
 from attnviz_video.capture import layer_table as module
 from attnviz_video.capture.layer_table import LayerLine, layer_table, table_of
@@ -17,9 +18,14 @@ from tests.capture.test_plan import DEEP, identity
 
 KINDS = ("Qwen2-VL", "Qwen3.5", "Gemma 3", "Gemma 4", "Mllama", "Qwen2 (text)")
 
+#: Model types that the lowest supported version does not know.
+NEWEST = {"Qwen3.5": "qwen3_5", "Gemma 4": "gemma4"}
+
 
 @pytest.mark.parametrize("family", KINDS)
 def test_the_configuration_alone_tells_what_the_loaded_model_has(family: str, tmp_path: Path) -> None:
+    if NEWEST.get(family, "qwen2") not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"transformers {transformers.__version__} does not know {family}")
     settings = ModelSettings(model_path=str(TINY_FAMILIES[family].write(tmp_path / "model")), device="cpu")
     loaded = load_model(settings).identity()
     for file in (tmp_path / "model").glob("*.safetensors"):

@@ -206,6 +206,25 @@ def test_t17_steps_before_the_phrase_in_the_answer_have_no_rows_but_candidates()
     assert_same_steps(full[4:], steps[4:])
 
 
+@pytest.mark.parametrize("last", [6, 8], ids=["within", "at the very end"])
+def test_t17_whole_blocks_may_lie_before_the_phrase(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "STEPS_AT_ONCE", 2)
+    model, prepared, full = model_that_writes()
+    settings = replace(EVERYTHING, start_phrase=answer_text(full)[:last])
+    _, steps = replayed(model, prepared, [step.info.token_id for step in full], settings)
+    assert [step.info.recorded for step in steps] == [False] * last + [True] * (8 - last)
+    assert_same_steps(full[last:], steps[last:])
+
+
+def test_t20_rows_that_are_not_numbers_are_not_taken_for_looking_ahead() -> None:
+    rows = torch.zeros(2, 3, 9)
+    rows[:, 1] = torch.nan
+    check_causal(rows, 0, range(2, 5), 4)
+    rows[0, 0, 6] = 0.1
+    with pytest.raises(ModelError, match="would attend to what comes after it"):
+        check_causal(rows, 0, range(2, 5), 4)
+
+
 def test_t17_a_phrase_found_nowhere_is_an_error_before_the_model_runs() -> None:
     model, prepared, full = model_that_writes()
     model.register_forward_pre_hook(lambda module, given: pytest.fail("the model ran"))
