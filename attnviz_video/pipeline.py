@@ -109,6 +109,7 @@ def record_sample(
         ModelError: the model's attention cannot be recorded, or it cannot read the response.
         EnvironmentFault: disk or device.
     """
+    from attnviz_video.capture.decoding import settings_record
     from attnviz_video.capture.plan import plan_of_replay, plan_recording
     from attnviz_video.capture.stored_answer import replay_record, stored_answer
     from attnviz_video.capture.way import way_of_capture
@@ -128,9 +129,11 @@ def record_sample(
     capture = way_of_capture(answer, prepared, loaded, config.capture)
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
-    if answer is not None:
-        how = {**header.generation, **replay_record(answer, config.capture)}
-        header = replace(header, kind="replay", generation=how)
+    if answer is None:
+        how = settings_record(loaded.model.generation_config, config.capture)
+    else:
+        header, how = replace(header, kind="replay"), replay_record(answer, config.capture)
+    header = replace(header, generation={**header.generation, **how})
     pictures = [png_bytes(image) for image in images]
     forecast = forecast_sentence(plan, prepared, loaded, config, capture, sum(map(len, pictures)))
     for notice in (*notices, *capture.notices, replaced_notice(folder, header), forecast):
@@ -161,12 +164,12 @@ def record_sample(
         except StartPhraseError as error:
             raise StartPhraseError(f"{error}; the text is kept in {writer.workplace}") from error
         tokens = answer_tokens(TokenText(loaded.tokenizer), generated.token_ids, prepared.layout.n_prompt)
+        header = replace(header, start=generated.start, generation={**header.generation, **generated.settings})
         if generated.stopped_by == "interrupted":
-            writer.fail("stopped by the user", tokens)
+            writer.fail("stopped by the user", tokens, header)
             folder = writer.workplace
         else:
-            how = {**header.generation, **generated.settings}
-            writer.complete(tokens, replace(header, start=generated.start, generation=how))
+            writer.complete(tokens, header)
     for notice in generated.notices:
         progress.notice(notice)
     return Recording(folder, plan.shown_layers, len(tokens), interrupted=generated.stopped_by == "interrupted")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from attnviz_video.capture.plan import CROSS, is_attention, is_windowed, plan_recording
 from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.core.trace import ModelIdentity
-from attnviz_video.errors import ModelError
 from attnviz_video.models.checkpoint import find_checkpoint
 from attnviz_video.models.empty import identity_without_weights
 from attnviz_video.models.load import load_model
@@ -56,15 +55,13 @@ def layer_table(settings: ModelSettings) -> LayerTable:
     """The layers of the model that `settings` name: from its configuration or, where that does not tell, loaded.
 
     Raises:
-        ModelError: it cannot be found, or is of a kind that cannot be loaded.
+        ModelError: it cannot be found, its configuration is faulty or names no attention heads, or it is of a kind that
+            cannot be loaded.
         DeviceError: it has to be loaded, and the device is not there or too small.
     """
     checkpoint = find_checkpoint(settings)
-    try:
-        identity = identity_without_weights(checkpoint)
-    except ModelError:
-        identity = load_model(settings).identity()
-    return table_of(identity)
+    identity = identity_without_weights(checkpoint)
+    return table_of(load_model(settings).identity() if identity is None else identity)
 
 
 def table_of(identity: ModelIdentity) -> LayerTable:

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnviz_video.capture.settings import CaptureSettings
-from attnviz_video.core.sample import Sample
+from attnviz_video.core.sample import RESPONSE_FIELDS, Sample, is_token_ids
 from attnviz_video.errors import DatasetError, UsageError
 from attnviz_video.models.token_text import TokenText
-
-#: Where a response is looked for when no field is named; as in `sources.dataset`.
-_USUAL_FIELDS = "pred, response"
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ def stored_answer(sample: Sample, settings: CaptureSettings, response_field: str
 
     Raises:
         UsageError: what was given on the command line is empty.
-        DatasetError: the item holds no response where there should be one.
+        DatasetError: the item holds no response where there should be one, or something else in its place.
     """
     if settings.response is not None:
         return _not_empty(StoredAnswer("--response", text=settings.response))
@@ -39,15 +36,17 @@ def stored_answer(sample: Sample, settings: CaptureSettings, response_field: str
     wanted = settings.answer or ("generate" if response_field is None else "stored")
     if wanted == "generate":
         return None
-    found = _in_item(sample, response_field)
-    if wanted == "auto" and (found is None or not (found.text or found.token_ids)):
+    found, other = _in_item(sample, response_field)
+    if wanted == "auto" and other is None and (found is None or not (found.text or found.token_ids)):
         return None
     place = f"{sample.source}, item {sample.index}" if sample.source else f"sample {sample.id}"
     if found is None:
-        where = f"under {response_field!r}" if response_field else f"(looked under {_USUAL_FIELDS})"
+        where = f"under {response_field!r}" if response_field else f"(looked under {', '.join(RESPONSE_FIELDS)})"
+        got = "" if other is None else f", got {_shortened(repr(other))}"
         others = ", ".join(sample.extra) or "none"
         raise DatasetError(
-            f"{place}: no response to replay {where}: expected text or a list of token ids (other fields: {others}); "
+            f"{place}: no response to replay {where}: expected text or a list of token ids{got} "
+            f"(other fields: {others}); "
             "name its field with --response_field, give --response, or use --answer generate"
         )
     try:
@@ -56,15 +55,20 @@ def stored_answer(sample: Sample, settings: CaptureSettings, response_field: str
         raise DatasetError(f"{place}: {error}") from error
 
 
-def _in_item(sample: Sample, response_field: str | None) -> StoredAnswer | None:
-    """The response of a dataset item: text, or token ids as an engine reports them."""
+def _in_item(sample: Sample, response_field: str | None) -> tuple[StoredAnswer | None, object]:
+    """The response of a dataset item, text or token ids as an engine reports them; failing that, what is in its place.
+
+    A field that is missing or null holds nothing: an item that has not been answered.
+    """
     origin = "the item's response" if response_field is None else f"field {response_field}"
     if sample.response is not None:
-        return StoredAnswer(origin, text=sample.response)
-    ids = sample.extra.get(response_field) if response_field is not None else None
-    if isinstance(ids, list) and all(type(token) is int for token in ids):
-        return StoredAnswer(origin, token_ids=tuple(ids))
-    return None
+        return StoredAnswer(origin, text=sample.response), None
+    fields = RESPONSE_FIELDS if response_field is None else (response_field,)
+    values = [sample.extra[field] for field in fields if sample.extra.get(field) is not None]
+    ids: Any = next(filter(is_token_ids, values), None)
+    if ids is not None:
+        return StoredAnswer(origin, token_ids=tuple(ids)), None
+    return None, next(iter(values), None)
 
 
 def _not_empty(answer: StoredAnswer) -> StoredAnswer:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: Fields of a dataset item where an existing response is looked for when none is named, in this order.
+RESPONSE_FIELDS = ("pred", "response")
+
 
 @dataclass(frozen=True)
 class TruthBox:
@@ -14,6 +17,11 @@ class TruthBox:
     phrase: str
     image: int
     box: tuple[float, float, float, float]
+
+
+def is_token_ids(value: object) -> bool:
+    """Whether a field of a dataset item holds a list of token ids, as an engine reports a response."""
+    return isinstance(value, list) and all(type(token) is int for token in value)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Sample:
     problem: str
     image_paths: tuple[Path, ...]
     answer: str | None = None
-    #: An existing response of a model (`pred`), for replay.
+    #: The text of an existing response of a model (`pred`), for replay; token ids stand in `extra`.
     response: str | None = None
     boxes: tuple[TruthBox, ...] = ()
     #: The fields of the item that this program does not interpret.

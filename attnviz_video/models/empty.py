@@ -10,18 +10,20 @@ from attnviz_video.core.trace import ModelIdentity
 from attnviz_video.errors import ModelError
 from attnviz_video.models.checkpoint import Checkpoint
 from attnviz_video.models.decoder import head_counts, layer_kinds, text_config
-from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import quiet_transformers, transformers
-from attnviz_video.models.identity import config_hash
+from attnviz_video.models.identity import config_hash, expected_identity
 from attnviz_video.models.text_decoders import reads_text_only
 
 
-def identity_without_weights(checkpoint: Checkpoint) -> ModelIdentity:
+def identity_without_weights(checkpoint: Checkpoint) -> ModelIdentity | None:
     """Layers and heads of a model, from its modules alone; what only a loaded model has is empty.
 
+    None where the modules cannot be built without the weights, as code of a checkpoint's own may ask for.
+
     Raises:
-        ModelError: the modules cannot be built from the configuration alone.
+        ModelError: the configuration contradicts itself, or is of a model without attention; weights change nothing.
     """
+    expected_identity(checkpoint)
     try:
         with quiet_transformers():
             model = _empty_model(checkpoint)
@@ -30,10 +32,8 @@ def identity_without_weights(checkpoint: Checkpoint) -> ModelIdentity:
             kinds = layer_kinds(model)
     except ModelError:
         raise
-    except Exception as error:
-        raise ModelError(
-            f"the layers of {checkpoint.source} cannot be told without its weights: {first_line(error)}"
-        ) from error
+    except Exception:
+        return None
     return ModelIdentity(
         id=checkpoint.source,
         revision=checkpoint.revision or "",

@@ -12,9 +12,13 @@ from torch import Tensor
 from attnviz_video.errors import ModelError
 from attnviz_video.models.foreign_errors import first_line
 
-#: Parts of a weight's name that are compared: "3.self_attn.q_proj.lora_A.weight". What stands before them differs
-#: between versions of the library.
-_NAME_PARTS = 5
+#: Last parts of a weight's name that are compared: "3.self_attn.q_proj.lora_A.weight" for one that the adapter adds,
+#: "lm_head.weight" for one that it replaces. What stands before them differs between versions of the library.
+_ADDED_PARTS, _REPLACED_PARTS = 5, 2
+#: Parts that the library leaves out of the names in its files: of the adapter, and of the wrappers around modules.
+_UNSTORED_PARTS = ("default", "modules_to_save", "token_adapter")
+#: The magnitudes of DoRA (Liu et al. 2024): a module with a `weight` in the model, a plain tensor in the file.
+_MAGNITUDE = "lora_magnitude_vector"
 
 
 def add_adapter(model: Any, adapter: str) -> None:
@@ -30,8 +34,10 @@ def add_adapter(model: Any, adapter: str) -> None:
         raise ModelError(f"--adapter {adapter} is not an adapter: it has no adapter_config.json")
     name = str(folder) if folder.exists() else adapter
     try:
-        model.load_adapter(name)
         stored = _stored_weights(name)
+        # By itself, transformers looks for the magnitudes under a name that the file does not have.
+        named = {f"{key}.weight" if key.endswith(_MAGNITUDE) else key: weight for key, weight in stored.items()}
+        model.load_adapter(name, **({} if named.keys() == stored.keys() else {"adapter_state_dict": named}))
     except Exception as error:
         raise ModelError(f"the adapter {adapter} cannot be loaded: {first_line(error)}") from error
     refuse_unused(model, stored, adapter)
@@ -45,7 +51,7 @@ def refuse_unused(model: Any, stored: dict[str, Tensor], adapter: str) -> None:
     """
     taken: dict[str, list[Tensor]] = {}
     for name, weight in model.named_parameters():
-        taken.setdefault(_short(name.replace(".default", "")), []).append(weight)
+        taken.setdefault(_short(name), []).append(weight)
     unused = [name for name, weight in stored.items() if not _is_among(weight, taken.get(_short(name), []))]
     if unused or not stored:
         example = f", such as {unused[0]}" if unused else ""
@@ -64,7 +70,12 @@ def _stored_weights(adapter: str) -> dict[str, Tensor]:
 
 
 def _short(name: str) -> str:
-    return ".".join(name.split(".")[-_NAME_PARTS:])
+    """The part of a weight's name that its file and the model agree on."""
+    parts = [part for part in name.split(".") if part not in _UNSTORED_PARTS]
+    if parts[-2:] == [_MAGNITUDE, "weight"]:
+        parts.pop()
+    added = any(part.startswith("lora_") for part in parts)
+    return ".".join(parts[-(_ADDED_PARTS if added else _REPLACED_PARTS) :])
 
 
 def _is_among(weight: Tensor, others: list[Tensor]) -> bool:

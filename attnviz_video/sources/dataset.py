@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnviz_video.core.sample import Sample, TruthBox
+from attnviz_video.core.sample import RESPONSE_FIELDS, Sample, TruthBox, is_token_ids
 from attnviz_video.errors import DatasetError, ImageError, UsageError
 from attnviz_video.sources.image_paths import image_roots, refuse_address, resolve_image
 from attnviz_video.sources.json_items import checked_item, read_items
 from attnviz_video.sources.settings import SourceSettings
 
 WANTED_KEYS = ("id", "image", "problem", "answer")
-_RESPONSE_KEYS = ("pred", "response")
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules) -> 
         paths = tuple(resolve_image(name, rules.roots, allow_outside=rules.allow_outside_images) for name in used)
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from error
-    keys = _RESPONSE_KEYS if rules.response_field is None else (rules.response_field,)
-    response = next((item[key] for key in keys if isinstance(item.get(key), str)), None)
+    keys = RESPONSE_FIELDS if rules.response_field is None else (rules.response_field,)
+    response = next((item[key] for key in keys if isinstance(item.get(key), str) or is_token_ids(item.get(key))), None)
     sample = Sample(
         index=index,
         id=str(index if item.get("id") is None else item["id"]),
@@ -187,8 +186,9 @@ def _truth_box(entry: object, n_images: int) -> TruthBox | None:
 
 
 def _extra(item: Mapping[str, object], unread: set[str], response_field: str | None) -> dict[str, object]:
-    """What stands in no field of the sample; token ids under `response_field` stay, since a response is text."""
-    read = {*WANTED_KEYS, *_RESPONSE_KEYS, "boxes"} - unread
+    """What stands in no field of the sample; a response that is not text stays: token ids, or what is refused later."""
+    responses = {key for key in RESPONSE_FIELDS if item.get(key) is None or isinstance(item[key], str)}
+    read = {*WANTED_KEYS, *responses, "boxes"} - unread
     if response_field is not None:
         read = read | {response_field} if isinstance(item.get(response_field), str) else read - {response_field}
     return {key: value for key, value in item.items() if key not in read}

@@ -10,6 +10,9 @@ from attnviz_video.core.trace import TraceHeader
 from attnviz_video.errors import TraceError
 from attnviz_video.tracefile.format import Manifest
 
+#: Fields of a header that say which rows a trace holds.
+_ANNOUNCED = ("head_layers", "heads", "mean_layers", "scalar_layers", "shown_layers", "query_rows")
+
 
 def check_prompt(tokens: Sequence[Token], layout: TokenLayout, images: Sequence[bytes]) -> None:
     """The prompt's tokens and images are those of the layout.
@@ -41,13 +44,18 @@ def check_answer_tokens(tokens: Sequence[Token], step_ids: Sequence[int], n_prom
             raise TraceError(f"answer token {number} has id {token.id}, step {number} produced {token_id}")
 
 
+def announces_the_same(one: TraceHeader, other: TraceHeader) -> bool:
+    """Whether two headers say that the same rows were recorded."""
+    return all(getattr(one, name) == getattr(other, name) for name in _ANNOUNCED)
+
+
 def check_final_header(header: TraceHeader, manifest: Manifest) -> None:
     """The final header announces the rows that were written, and no others.
 
     Raises:
         TraceError: the first contradiction.
     """
-    for name in ("head_layers", "heads", "mean_layers", "scalar_layers", "shown_layers", "query_rows"):
+    for name in _ANNOUNCED:
         before, after = getattr(manifest.header, name), getattr(header, name)
         if before != after:
             raise TraceError(f"the final header says {name} {after!r}, the recording began with {before!r}")

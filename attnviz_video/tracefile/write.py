@@ -15,7 +15,7 @@ from attnviz_video.core.trace import TraceHeader
 from attnviz_video.errors import AttnVizError, TraceError
 from attnviz_video.files import crc32, write_atomic
 from attnviz_video.tracefile import format as fmt
-from attnviz_video.tracefile.announced import check_answer_tokens, check_final_header, check_prompt
+from attnviz_video.tracefile.announced import announces_the_same, check_answer_tokens, check_final_header, check_prompt
 from attnviz_video.tracefile.growing import Tables
 from attnviz_video.tracefile.lock import FolderLock
 from attnviz_video.tracefile.manifest import crc_text, save_manifest
@@ -145,8 +145,11 @@ class TraceWriter:
         self._close()
         return self.folder
 
-    def fail(self, reason: str, answer_tokens: Sequence[Token] = ()) -> None:
-        """Keep what is finished, marked as failed for `reason`; a full disk is not reported: an error came first."""
+    def fail(self, reason: str, answer_tokens: Sequence[Token] = (), header: TraceHeader | None = None) -> None:
+        """Keep what is finished, marked as failed for `reason`; a full disk is not reported: an error came first.
+
+        `header` holds the start point and what else became known; one that announces other rows is left aside.
+        """
         if not self._closed and self.workplace.is_dir():
             with suppress(AttnVizError):
                 self._flush()
@@ -155,6 +158,9 @@ class TraceWriter:
                     self._keep_answer(answer_tokens[: self._manifest.n_steps])
             with suppress(AttnVizError):
                 self._save(replace(self._manifest, status="failed", reason=" ".join(reason.split())[:500]))
+            if header is not None and announces_the_same(header, self._manifest.header):
+                with suppress(AttnVizError):
+                    self._save(replace(self._manifest, header=header))
         self._close()
 
     def __enter__(self) -> TraceWriter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import transformers
 from attnviz_video.capture import layer_table as module
 from attnviz_video.capture.layer_table import LayerLine, layer_table, table_of
 from attnviz_video.errors import ModelError
+from attnviz_video.models import empty
 from attnviz_video.models.load import load_model
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.testing.families.table import TINY_FAMILIES
@@ -40,11 +43,24 @@ def test_where_the_configuration_does_not_tell_the_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(checkpoint: object) -> None:
-        raise ModelError("cannot be told")
+        raise OSError("its code reads the weights")
 
-    monkeypatch.setattr(module, "identity_without_weights", fail)
+    monkeypatch.setattr(empty, "_empty_model", fail)
     settings = ModelSettings(model_path=str(TINY_FAMILIES["Qwen2-VL"].write(tmp_path / "model")), device="cpu")
     assert layer_table(settings) == table_of(load_model(settings).identity())
+
+
+def test_what_weights_cannot_mend_is_told_without_loading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load_model", lambda settings: pytest.fail("the model was loaded"))
+    folder = TINY_FAMILIES["Qwen2-VL"].write(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for change, sentence in (
+        ({"num_attention_heads": 0}, "model_type 'qwen2_vl_text' has no attention heads, so there is nothing to rec"),
+        ({"num_hidden_layers": "many"}, f"the configuration of {folder} cannot be read: "),
+    ):
+        (folder / "config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
+        with pytest.raises(ModelError, match=re.escape(sentence)):
+            layer_table(ModelSettings(model_path=str(folder), device="cpu"))
 
 
 def test_the_text_names_kinds_both_indices_and_the_default() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -50,9 +50,30 @@ def test_a_field_of_another_kind_is_refused(value: object) -> None:
     with pytest.raises(DatasetError) as caught:
         stored_answer(sample(other=value, more=1), PLAIN, "other")
     assert str(caught.value) == (
-        "data.json, item 3: no response to replay under 'other': expected text or a list of token ids (other fields: "
-        "other, more); name its field with --response_field, give --response, or use --answer generate"
+        "data.json, item 3: no response to replay under 'other': expected text or a list of token ids"
+        f"{'' if value is None else f', got {value!r}'} (other fields: other, more); "
+        "name its field with --response_field, give --response, or use --answer generate"
     )
+
+
+def test_token_ids_are_found_under_the_usual_names_too() -> None:
+    wanted: tuple[Literal["stored", "auto"], ...] = ("stored", "auto")
+    for answer in wanted:
+        for field in ("pred", "response"):
+            item = replace(sample(), extra={field: [4, 5]})
+            found = stored_answer(item, CaptureSettings(answer=answer), None)
+            assert found == StoredAnswer("the item's response", token_ids=(4, 5))
+
+
+@pytest.mark.parametrize("field", ["pred", "other"])
+def test_auto_takes_nothing_for_a_response_but_refuses_another_kind(field: str) -> None:
+    auto, named = replace(PLAIN, answer="auto"), None if field == "pred" else field
+    assert stored_answer(replace(sample(), extra={field: None}), auto, named) is None
+    assert stored_answer(replace(sample(), extra={field: []}), auto, named) is None
+    for value in (3, {"text": "so"}, ["a"]):
+        with pytest.raises(DatasetError) as caught:
+            stored_answer(replace(sample(), extra={field: value}), auto, named)
+        assert f"expected text or a list of token ids, got {value!r} (other fields: {field}); " in str(caught.value)
 
 
 def test_an_item_without_a_response_is_refused() -> None:

@@ -18,13 +18,13 @@ from attnviz_video.models.settings import ModelSettings
 peft = pytest.importorskip("peft")
 
 
-def write_adapter(model: Any, folder: Path, targets: list[str]) -> Path:
+def write_adapter(model: Any, folder: Path, targets: list[str], **config: Any) -> Path:
     """An adapter with random weights for `model`, as training leaves it."""
     torch.manual_seed(3)
-    trained = peft.get_peft_model(model, peft.LoraConfig(r=4, lora_alpha=16, target_modules=targets))
+    trained = peft.get_peft_model(model, peft.LoraConfig(r=4, lora_alpha=16, target_modules=targets, **config))
     with torch.no_grad():
         for name, weight in trained.named_parameters():
-            if "lora_" in name:
+            if "lora_" in name or "modules_to_save" in name:
                 weight.normal_(0, 0.5)
     trained.save_pretrained(folder)
     return folder
@@ -87,6 +87,21 @@ def test_an_adapter_of_a_larger_model_is_refused(base: ModelSettings, tmp_path: 
     )
     with pytest.raises(ModelError, match=r"does not fit the model: 4 of its 12 weights have no place in it, such as "):
         with_adapter(base, other)
+
+
+@pytest.mark.parametrize(
+    "config", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}, {"modules_to_save": ["merger"], "use_dora": True}]
+)
+def test_magnitudes_and_whole_modules_have_their_place(
+    base: ModelSettings, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    adapter = write_adapter(load_model(base).model, tmp_path / "a", ["q_proj"], **config)
+    loaded, ids = with_adapter(base, adapter), torch.arange(5, 25)[None]
+    merged = peft.PeftModel.from_pretrained(load_model(base).model, adapter).merge_and_unload()
+    torch.testing.assert_close(loaded.model(input_ids=ids).logits, merged(input_ids=ids).logits, rtol=1e-3, atol=1e-4)
+    stored = {name: weight.float() + 1 for name, weight in module._stored_weights(str(adapter)).items()}
+    with pytest.raises(ModelError, match=f"{len(stored)} of its {len(stored)} weights have no place in it, such as "):
+        refuse_unused(loaded.model, stored, "mine")
 
 
 def test_weights_that_were_not_taken_are_noticed() -> None:

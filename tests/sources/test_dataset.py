@@ -50,6 +50,14 @@ def test_what_an_item_may_lack(tmp_path: Path) -> None:
     assert loaded(tmp_path, {"problem": "Why?", "image": "", "id": 12}).sample.id == "12"
 
 
+def test_a_response_that_is_no_text_stays_where_it_is(tmp_path: Path) -> None:
+    for value in ([4, 5], 3, {"text": "so"}):
+        sample = loaded(tmp_path, {"problem": "Why?", "pred": value}).sample
+        assert (sample.response, sample.extra) == (None, {"pred": value})
+    both = loaded(tmp_path, {"problem": "Why?", "pred": [4, 5], "response": "so"}).sample
+    assert (both.response, both.extra) == (None, {"pred": [4, 5]}), "the first of the usual names counts"
+
+
 def test_a_named_field_holds_the_response(tmp_path: Path) -> None:
     item = {"problem": "Why?", "pred": "because", "vllm": "so", "ids": [4, 5], "nothing": None}
     by_field = {

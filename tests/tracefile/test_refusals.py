@@ -159,6 +159,17 @@ def test_tokens_of_another_answer_do_not_spoil_a_failed_trace(tmp_path: Path) ->
     assert (trace.status, trace.answer_text) == ("failed", "piece0piece1piece2")
 
 
+def test_a_failed_trace_takes_a_later_header_of_the_same_rows(tmp_path: Path) -> None:
+    later = replace(MADE.header, start=replace(MADE.header.start, phrase="later"), generation={"seed": 7})
+    for change, taken in (({}, True), ({"mean_layers": (0,)}, False), ({"generation": {"seed": 1j}}, False)):
+        with MADE.writer(tmp_path / "trace") as writer:
+            for step in MADE.steps:
+                writer.add(step)
+            writer.fail("stopped", MADE.answer, replace(later, **change))
+        trace = open_trace(tmp_path / "trace")
+        assert (trace.status, trace.header) == ("failed", later if taken else MADE.header)
+
+
 def test_a_step_that_cannot_be_kept_marks_the_trace_as_failed(tmp_path: Path) -> None:
     recording = made(2)
     bad = changed(recording.steps[1])
