@@ -39,7 +39,10 @@ def add_adapter(model: Any, adapter: str) -> None:
         named = {f"{key}.weight" if key.endswith(_MAGNITUDE) else key: weight for key, weight in stored.items()}
         model.load_adapter(name, **({} if named.keys() == stored.keys() else {"adapter_state_dict": named}))
     except Exception as error:
-        raise ModelError(f"the adapter {adapter} cannot be loaded: {first_line(error)}") from error
+        where = "" if folder.exists() else ", which is no local folder,"
+        raise ModelError(
+            f"the adapter {adapter}{where} cannot be loaded; check --adapter ({first_line(error)})"
+        ) from error
     refuse_unused(model, stored, adapter)
 
 

@@ -69,12 +69,14 @@ def test_a_folder_without_an_adapter_is_named(base: ModelSettings, tmp_path: Pat
 
 def test_an_adapter_without_weights_is_damaged(base: ModelSettings, adapter: Path, tmp_path: Path) -> None:
     shutil.copy(adapter / "adapter_config.json", tmp_path)
-    with pytest.raises(ModelError, match=r"the adapter .* cannot be loaded"):
+    with pytest.raises(ModelError, match=r"the adapter .* cannot be loaded; check --adapter"):
         with_adapter(base, tmp_path)
 
 
 def test_a_name_that_leads_nowhere(base: ModelSettings) -> None:
-    with pytest.raises(ModelError, match="the adapter nobody/nothing cannot be loaded"):
+    with pytest.raises(
+        ModelError, match="the adapter nobody/nothing, which is no local folder, cannot be loaded; check --adapter"
+    ):
         with_adapter(base, "nobody/nothing")
 
 
