@@ -118,7 +118,7 @@ def machine(device: str) -> dict[str, object]:
         "cpu": model,
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -136,6 +136,10 @@ def commit() -> str:
     return found + ("+" if found and git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+#: Asked when the run starts: the tree may have moved on by the time the figures are written.
+COMMIT = commit()
+
+
 def report(name: str, setup: Mapping[str, object], rows: Sequence[Row], device: str, folder: Path = RESULTS) -> Path:
     """Print the table, write `<name>-<date>.json` into `folder`, and return its path."""
     section = ""
@@ -146,7 +150,7 @@ def report(name: str, setup: Mapping[str, object], rows: Sequence[Row], device: 
         print(f"  {row.line()}")
     now = datetime.datetime.now(datetime.UTC)
     content = {
-        "measured": now.isoformat(timespec="seconds"), "commit": commit(), "machine": machine(device),
+        "measured": now.isoformat(timespec="seconds"), "commit": COMMIT, "machine": machine(device),
         "setup": dict(setup),
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }  # fmt: skip
