@@ -111,6 +111,7 @@ def record_sample(
     """
     from attnviz_video.capture.decoding import settings_record
     from attnviz_video.capture.plan import plan_of_replay, plan_recording
+    from attnviz_video.capture.start_phrase import start_before_answer
     from attnviz_video.capture.stored_answer import replay_record, stored_answer
     from attnviz_video.capture.way import way_of_capture
     from attnviz_video.export.names import trace_path
@@ -133,7 +134,9 @@ def record_sample(
         how = settings_record(loaded.model.generation_config, config.capture)
     else:
         header, how = replace(header, kind="replay"), replay_record(answer, config.capture)
-    header = replace(header, generation={**header.generation, **how})
+    # Final already where the phrase stands in the prompt: a recording that breaks off is then shown from there.
+    start = start_before_answer(config.capture, prepared.tokens, prepared.n_prompt)
+    header = replace(header, start=start, generation={**header.generation, **how})
     pictures = [png_bytes(image) for image in images]
     forecast = forecast_sentence(plan, prepared, loaded, config, capture, sum(map(len, pictures)))
     for notice in (*notices, *capture.notices, replaced_notice(folder, header), forecast):

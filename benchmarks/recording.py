@@ -180,48 +180,78 @@ def old(bench: Bench) -> list[Row]:
 
 
 def replay_rows(bench: Bench) -> list[Row]:
-    """How much faster a finished answer is replayed than generated and recorded."""
+    """How much faster a finished answer is replayed than generated and recorded, and what the model itself takes."""
     from attnviz_video.capture.replay import replay
+    from attnviz_video.models.teacher_forcing import with_answer
 
     n_new, rows = max(bench.lengths), []
     settings = CaptureSettings(max_new_tokens=n_new, start_phrase="", replay_depth="shown")
     ids = bench.recorded(bench.one, n_new).token_ids
+    model, model_type = bench.loaded.model, str(bench.loaded.model.config.model_type)
+    inputs = on_device(with_answer(bench.prepared.inputs, ids[:-1], model_type), bench.loaded.device)
+    section = f"replay of {len(ids)} tokens"
     for name, plan, reach in (("last layer", bench.one, 8), ("middle layer", bench.middle, 14)):
         works: dict[str, Callable[[], object]] = {
             "replay": lambda plan=plan: replay(bench.loaded, bench.prepared, plan, settings, ids, on_step=forget),
             "generate": lambda plan=plan: bench.recorded(plan, n_new),
+            "plain": lambda: bench.plain(n_new),
+            "forward": lambda: model.model(**inputs, use_cache=False),
         }
         seconds = interleaved(works, max(1, bench.rounds // 2), bench.clock)
-        section = f"replay of {len(ids)} tokens"
         measure = f"generating with recording / replay, {name}"
         rows.append(ratio_row(section, measure, seconds["generate"], seconds["replay"], -reach))
+        if plan is bench.one:
+            # Below the model's own pass no replay can get: it reads prompt and answer once, and nothing else.
+            measure = "  plain generation / the model's own pass over prompt and answer"
+            rows.append(ratio_row(section, measure, seconds["plain"], seconds["forward"]))
+        measure = f"  replay / the model's own pass through all layers, {name}"
+        rows.append(ratio_row(section, measure, seconds["replay"], seconds["forward"]))
     return rows
 
 
 def batch(bench: Bench) -> list[Row]:
-    """Throughput of four samples at once against one after the other; prompts of different length."""
+    """Throughput of four samples at once against one after the other, recorded and plain."""
     from attnviz_video.capture.batch import generate_batch
+    from attnviz_video.models.collation import collate
 
-    n_new = min(64, bench.lengths[0])
-    whole = bench.prepared.n_prompt
-    samples: list[Prepared] = [prompt_of(bench.loaded, whole * part // 100) for part in (32, 38, 45, 52)]
-    settings = CaptureSettings(max_new_tokens=n_new, start_phrase="")
+    whole, rows = bench.prepared.n_prompt, []
+    model, device = bench.loaded.model, bench.loaded.device
 
-    def singles(plan: RecordingPlan) -> None:
-        for sample in samples:
-            generate(bench.loaded, sample, plan, settings, on_step=forget)
+    # Prompts of nearly one length, as the items of a dataset; and of very different length, which padding makes slow.
+    settings_of = [(parts, n_new) for n_new in bench.lengths for parts in [(88, 92, 96, 100)]]
+    settings_of.append(((32, 38, 45, 52), min(64, bench.lengths[0])))
+    for parts, n_new in settings_of:
+        samples: list[Prepared] = [prompt_of(bench.loaded, whole * part // 100) for part in parts]
+        settings = CaptureSettings(max_new_tokens=n_new, start_phrase="")
+        together = on_device(collate([sample.inputs for sample in samples], model.config), device)
+        reach = -1.3 if parts[-1] == 100 else None
+        tokens = ", ".join(str(sample.n_prompt) for sample in samples)
+        section = f"four singles / batch of 4, {tokens} prompt tokens, {n_new} new tokens"
 
-    rows = []
-    section = f"batch of 4, {', '.join(str(sample.n_prompt) for sample in samples)} prompt tokens, {n_new} new tokens"
-    for name, plan in (("one layer", bench.one), ("default", bench.default)):
+        def plain(samples: Sequence[Prepared] = samples, n_new: int = n_new) -> None:
+            for sample in samples:
+                model.generate(**on_device(sample.inputs, device), max_new_tokens=n_new, do_sample=False)
+
+        def singles(
+            plan: RecordingPlan, samples: Sequence[Prepared] = samples, settings: CaptureSettings = settings
+        ) -> None:
+            for sample in samples:
+                generate(bench.loaded, sample, plan, settings, on_step=forget)
+
         works: dict[str, Callable[[], object]] = {
-            "batch": lambda plan=plan: generate_batch(bench.loaded, samples, plan, settings, on_step=forget),
-            "singles": lambda plan=plan: singles(plan),
+            "plain batch": lambda inputs=together, n=n_new: model.generate(**inputs, max_new_tokens=n, do_sample=False),
+            "plain singles": plain,
         }
+        for name, plan in (("one layer", bench.one), ("default", bench.default)):
+            works[f"{name} batch"] = lambda plan=plan, some=samples, how=settings: generate_batch(
+                bench.loaded, some, plan, how, on_step=forget
+            )
+            works[f"{name} singles"] = lambda plan=plan, run=singles: run(plan)
         seconds = interleaved(works, max(1, bench.rounds // 2), bench.clock)
-        rows.append(
-            ratio_row(section, f"four singles / batch of 4, {name}", seconds["singles"], seconds["batch"], -1.3)
-        )
+        for name in ("plain", "one layer", "default"):
+            measure = "plain generation" if name == "plain" else f"recorded: {name}"
+            asked = None if name == "plain" else reach
+            rows.append(ratio_row(section, measure, seconds[f"{name} singles"], seconds[f"{name} batch"], asked))
     return rows
 
 

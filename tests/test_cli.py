@@ -19,6 +19,7 @@ from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import replace_settings
 from attnviz_video.config.demo import demo_config, with_demo
 from attnviz_video.errors import Interrupted
+from attnviz_video.testing.families.text_only import build_qwen2
 from attnviz_video.testing.video import probe
 from attnviz_video.tracefile.read import open_trace
 
@@ -102,6 +103,16 @@ def test_a_dataset_is_not_needed(
                  "--output_dir", str(tmp_path / "out"), *SMALL]  # fmt: skip
     assert cli.main(arguments) == 0
     assert capsys.readouterr().out.endswith("layer0.mp4\n")
+
+
+def test_a_text_only_model_needs_no_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_qwen2(tmp_path / "model")
+    arguments = ["--model_path", str(tmp_path / "model"), "--question", "What is 1 + 1?", "--layer_idx", "0",
+                 "--start_phrase", "", "--max_new_tokens", "3", "--output_dir", str(tmp_path), *SMALL]  # fmt: skip
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.endswith("layer0.mp4\n")
+    assert "--question without --image: the model is asked about no picture" in captured.err
 
 
 def test_render_makes_pictures_again_without_torch(flags: list[str], tmp_path: Path) -> None:

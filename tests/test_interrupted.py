@@ -49,7 +49,7 @@ def test_an_interrupted_trace_starts_at_the_phrase_and_names_its_seed(tiny_model
     assert probe(video).size == (640, 360)
 
 
-def test_a_trace_that_ends_in_an_error_names_its_seed(tiny_model: Any, tmp_path: Path) -> None:
+def test_a_trace_that_ends_in_an_error_names_its_seed_and_starts_at_the_phrase(tiny_model: Any, tmp_path: Path) -> None:
     def fail() -> bool:
         raise RuntimeError("power cut")
 
@@ -58,3 +58,6 @@ def test_a_trace_that_ends_in_an_error_names_its_seed(tiny_model: Any, tmp_path:
     (folder,) = tmp_path.glob("*.partial")
     trace = open_trace(folder)
     assert (trace.status, trace.header.generation["seed"]) == ("failed", 7)
+    start = trace.header.start
+    assert (start.phrase, start.found_in) == ("what", "prompt")
+    assert "".join(token.piece for token in trace.tokens[start.first_shown :]).lstrip().startswith("what")

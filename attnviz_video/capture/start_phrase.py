@@ -93,6 +93,15 @@ def resolve_start(settings: CaptureSettings, prompt: Sequence[Token]) -> StartDe
     return StartDecision(phrase, given, waiting=given)
 
 
+def start_before_answer(settings: CaptureSettings, prompt: Sequence[Token], n_prompt: int) -> StartPoint:
+    """The start point as far as the prompt tells: for a trace whose answer may never be finished.
+
+    Raises:
+        StartPhraseError: as `resolve_start`.
+    """
+    return final_start(resolve_start(settings, prompt), (), n_prompt, finished=False)[0]
+
+
 class PhraseDetector:
     """Finds a phrase in text that arrives piece by piece; needs time and memory for the phrase only."""
 

@@ -52,7 +52,7 @@ def load_sample(settings: SourceSettings) -> LoadedSample:
     if settings.image or settings.question is not None:
         return _asked_directly(settings)
     if settings.benchmark_json is None:
-        raise UsageError("nothing to ask: give --benchmark_json, or --image and --question")
+        raise UsageError("nothing to ask: give --benchmark_json, or --question with or without --image")
     items = read_items(settings.benchmark_json)
     _check_index(settings.sample_idx, len(items), settings.benchmark_json)
     rules = ItemRules(
@@ -124,10 +124,14 @@ def _asked_directly(settings: SourceSettings) -> LoadedSample:
     """`--image` and `--question`: the user's own choice of files, wherever they are."""
     if settings.benchmark_json is not None:
         raise UsageError("--image and --question replace a dataset; give either these or --benchmark_json")
-    if not settings.question or not settings.question.strip():
+    if settings.question is None:
         raise UsageError("--image needs --question: what shall the model be asked?")
+    if not settings.question.strip():
+        raise UsageError("--question is empty: what shall the model be asked?")
     if not settings.image:
-        raise UsageError("--question needs --image: which picture is it about?")
+        # A model of text alone, or a question that needs no picture; said, since the flag may have been forgotten.
+        notice = "--question without --image: the model is asked about no picture"
+        return LoadedSample(Sample(0, "question", settings.question, ()), (notice,))
     used = settings.image[: settings.max_image_num]
     for path in used:
         refuse_address(str(path))

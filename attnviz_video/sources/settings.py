@@ -19,7 +19,7 @@ class SourceSettings:
     )
     sample_idx: int = field(default=0, metadata={"help": "number of the item in the dataset, from 0"})
     image: tuple[Path, ...] = field(default=(), metadata={"help": "image files to ask about, instead of a dataset"})
-    question: str | None = field(default=None, metadata={"help": "what to ask about --image"})
+    question: str | None = field(default=None, metadata={"help": "what to ask about --image, or without a picture"})
     response_field: str | None = field(
         default=None, metadata={"help": "field of the item with a response to replay: text, or a list of token ids"}
     )

@@ -161,13 +161,19 @@ def test_images_and_a_question_need_no_dataset(tmp_path: Path) -> None:
     assert found.notices == ("--image: 3 images, the first 2 used; --max_image_num 3 uses all",)
 
 
+def test_a_question_may_stand_alone() -> None:
+    found = load_sample(SourceSettings(question="What is one and one?"))
+    assert (found.sample.id, found.sample.problem, found.sample.image_paths) == ("question", "What is one and one?", ())
+    assert found.notices == ("--question without --image: the model is asked about no picture",)
+
+
 def test_flags_that_name_no_sample_or_two(tmp_path: Path) -> None:
     image, data = (tmp_path / "a.png",), dataset(tmp_path, {"problem": "?"})
     cases: list[tuple[dict[str, object], str]] = [
-        ({}, "nothing to ask: give --benchmark_json, or --image and --question"),
+        ({}, "nothing to ask: give --benchmark_json, or --question with or without --image"),
         ({"image": image}, "--image needs --question: what shall the model be asked"),
-        ({"image": image, "question": " "}, "--image needs --question"),
-        ({"question": "?"}, "--question needs --image: which picture is it about"),
+        ({"image": image, "question": " "}, "--question is empty: what shall the model be asked"),
+        ({"question": ""}, "--question is empty"),
         ({"image": image, "question": "?", "benchmark_json": data}, "--image and --question replace a dataset; give"),
         ({"benchmark_json": data, "max_image_num": 0}, "--max_image_num: expected 1 or more, got 0"),
     ]
