@@ -82,6 +82,17 @@ def test_boxes_of_the_demo_data_lie_in_their_images() -> None:
                 assert 0 <= row["image"] < images
 
 
+def test_the_batch_file_holds_the_demo_questions_and_half_of_the_answers() -> None:
+    batch = json.loads((SAMPLES / "demo_batch.json").read_text(encoding="utf-8"))
+    asked = [
+        item for name in ("demo.json", "demo_pairs.json") for item in json.loads((SAMPLES / name).read_text("utf-8"))
+    ]
+    assert [{key: value for key, value in item.items() if key != "pred"} for item in batch] == asked
+    stored = [item["pred"] for item in batch if "pred" in item]
+    assert len(stored) * 2 == len(batch)
+    assert all(pred.startswith("<think>") and pred.endswith("</answer>") for pred in stored)
+
+
 @pytest.fixture(scope="module")
 def single() -> list[Result]:
     """What the shipped model writes about held-out scenes, 24 questions of each kind about one image."""
