@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attnviz_video.colormaps import NAMES, colormap, level_steps, rgb
 from attnviz_video.errors import UsageError
@@ -36,6 +38,45 @@ def test_t28_luminance_only_rises(name: str) -> None:
     assert np.diff(bright).min() > -0.0015
     assert np.diff(bright[::8]).min() > 0
     assert bright[-1] - bright[0] > 0.6
+
+
+@given(name=st.sampled_from(["cividis", "viridis", "magma", "greys"]), one=st.floats(0, 1), other=st.floats(0, 1))
+def test_t28_more_weight_is_never_the_other_way_in_brightness(name: str, one: float, other: float) -> None:
+    """For any two levels; what rounding to whole values takes back is far below what an eye or a printer tells."""
+    less, more = sorted((one, other))
+    bright = _luminances(rgb(np.array([less, more]), name)[0])
+    rise = float(bright[1] - bright[0]) * (-1 if name == "greys" else 1)
+    assert rise >= (0 if more - less >= 8 / 255 else -0.0015)
+
+
+@given(name=st.sampled_from(NAMES), level=st.floats(0, 1))
+def test_a_level_is_found_again_from_its_colour(name: str, level: float) -> None:
+    """Level → colour → level, exact to one of the 256 steps."""
+    color = rgb(np.array([level]), name)[0][0].astype(int)
+    step = int(np.square(colormap(name).astype(int) - color).sum(axis=1).argmin())
+    assert abs(step / 255 - level) <= 1.5 / 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colours_change_at_an_even_pace(name: str) -> None:
+    """No two levels a tenth apart come nearer in RGB than a sixth of the widest such pair."""
+    table = colormap(name).astype(float)
+    strides = np.linalg.norm(table[26:] - table[:-26], axis=1)
+    assert strides.min() >= strides.max() / 6
+
+
+@given(level=st.floats(0, 1))
+def test_red_green_is_linear_and_without_blue(level: float) -> None:
+    red, green, blue = rgb(np.array([level]), "red_green")[0][0].tolist()
+    assert abs(green - 255 * level) <= 0.5
+    assert (red + green, blue) == (255, 0)
+
+
+@given(levels=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8))
+def test_any_number_has_a_step(levels: list[float]) -> None:
+    steps = level_steps(np.array(levels))
+    for level, step in zip(levels, steps.tolist(), strict=True):
+        assert step == (0 if np.isnan(level) else int(255 * min(1.0, max(0.0, level)) + 0.5))
 
 
 @pytest.mark.parametrize("name", ["greys", "reds"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from attnviz_video.core.layout import TokenLayout
+from attnviz_video.core.layout import Areas, TokenLayout
 from attnviz_video.core.scores import FrameWeights
 
 
@@ -22,7 +22,7 @@ class Regions:
     is_text: Bool[np.ndarray, "positions"]
     #: Positions of the patches of each image, in patch order.
     patches: tuple[Int[np.ndarray, "_"], ...]
-    #: Which of the patches of each image a picture paints; a thumbnail beside tiles of the same image is not painted.
+    #: Which of the patches of each image are painted; by default a thumbnail beside tiles of the same image is not.
     painted: tuple[Bool[np.ndarray, "_"], ...]
 
     @property
@@ -30,13 +30,16 @@ class Regions:
         return int(self.is_text.shape[0])
 
 
-def regions_of(layout: TokenLayout, n_positions: int) -> Regions:
-    """The regions of a prompt with `layout`, followed by answer tokens up to `n_positions` in all."""
+def regions_of(layout: TokenLayout, n_positions: int, areas: Areas = "combined") -> Regions:
+    """The regions of a prompt with `layout`, followed by answer tokens up to `n_positions` in all.
+
+    `areas` says which patches of an image that was cut up are painted (see `core.layout.grid_groups`).
+    """
     is_text = np.ones(n_positions, dtype=bool)
     is_text[: layout.n_prompt] = layout.patch_of < 0
     images = range(len(layout.images))
     patches = tuple(layout.patch_positions(image) for image in images)
-    return Regions(is_text, patches, tuple(layout.is_painted(image) for image in images))
+    return Regions(is_text, patches, tuple(layout.is_painted(image, areas) for image in images))
 
 
 def split_row(row: Float[np.ndarray, "keys"] | None, regions: Regions, step: int) -> FrameWeights:

@@ -24,8 +24,9 @@ from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.analysis.shares import RowShares, row_shares
 from attnviz_video.analysis.sinks import SinkTally, masked, relative
 from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
+from attnviz_video.core.shown import ShowPrompt, shown_units
 from attnviz_video.core.trace import TraceData
-from attnviz_video.core.units import display_units, unit_edges
+from attnviz_video.core.units import unit_edges
 from attnviz_video.errors import TraceError, UsageError
 
 
@@ -48,6 +49,8 @@ class Scores:
     position_mean: Float[np.ndarray, "positions"] = field(repr=False)
     #: The scale of all frames; None where each frame has its own.
     shared_scale: ColorScale | None = None
+    #: How much of the prompt is shown; text that is not shown sets no scale.
+    show_prompt: ShowPrompt = "phrase"
 
     @property
     def n_frames(self) -> int:
@@ -113,8 +116,8 @@ class Scores:
         return self.shares(number).images
 
 
-def score(trace: TraceData, layer: int, settings: AnalysisSettings) -> Scores:
-    """Prepare layer number `layer` of `trace` for painting.
+def score(trace: TraceData, layer: int, settings: AnalysisSettings, *, show_prompt: ShowPrompt = "phrase") -> Scores:
+    """Prepare layer number `layer` of `trace` for painting; `show_prompt` says which text will be shown.
 
     Reads the shown rows once for sinks and checks and, for a shared scale, once more for the scale, which
     leaves the sinks out and so has to know them. Memory does not grow with the number of steps.
@@ -128,7 +131,7 @@ def score(trace: TraceData, layer: int, settings: AnalysisSettings) -> Scores:
     head = parse_head(settings.head)
     layer = resolve_layer(trace.header, layer)
     steps = shown_steps(trace)
-    regions = regions_of(trace.layout, len(trace.tokens))
+    regions = regions_of(trace.layout, len(trace.tokens), settings.areas)
     report, tally = RowReport(), SinkTally(regions)
     for step in _row_steps(steps, settings):
         rows = source_rows(trace, step, layer, head)
@@ -137,9 +140,23 @@ def score(trace: TraceData, layer: int, settings: AnalysisSettings) -> Scores:
     if settings.strict:
         refuse_unclean(report, layer)
     sinks = tally.sinks()
-    shown = _shown_positions(trace, regions, sinks)
-    unscaled = Scores(trace, layer, head, settings, steps, sinks, report, regions, shown, tally.position_mean())
+    shown = _shown_positions(trace, regions, sinks, show_prompt)
+    mean = tally.position_mean()
+    unscaled = Scores(trace, layer, head, settings, steps, sinks, report, regions, shown, mean, show_prompt=show_prompt)
     return unscaled if settings.scale == "per_frame" else _with_shared_scale(unscaled)
+
+
+def showing(scores: Scores, show_prompt: ShowPrompt) -> Scores:
+    """`scores` for a picture that shows more or less of the prompt: the scale of its text is that of the text shown.
+
+    The same frames; the rows are read once more where they have one scale. Nothing is done where `scores` are for
+    such a picture already.
+    """
+    if scores.show_prompt == show_prompt:
+        return scores
+    shown = _shown_positions(scores.trace, scores.regions, scores.sinks, show_prompt)
+    unscaled = replace(scores, shown=shown, show_prompt=show_prompt, shared_scale=None)
+    return unscaled if scores.settings.scale == "per_frame" else _with_shared_scale(unscaled)
 
 
 def shown_steps(trace: TraceData) -> tuple[int, ...]:
@@ -176,10 +193,12 @@ def _row_steps(steps: tuple[int, ...], settings: AnalysisSettings) -> Iterator[i
             yield row_step
 
 
-def _shown_positions(trace: TraceData, regions: Regions, sinks: tuple[Sink, ...]) -> ShownPositions:
+def _shown_positions(
+    trace: TraceData, regions: Regions, sinks: tuple[Sink, ...], show_prompt: ShowPrompt
+) -> ShownPositions:
     is_sink = np.zeros(regions.n_positions, dtype=bool)
     is_sink[[sink.position for sink in sinks]] = True
-    units = unit_edges(display_units(trace.tokens[trace.header.start.first_shown :]))
+    units = unit_edges([unit for unit in shown_units(trace, show_prompt) if unit.image < 0])
     n_sinks = np.concatenate([[0], np.cumsum(is_sink)])
     unit_sinks = n_sinks[units[:, 1]] > n_sinks[units[:, 0]]
     image_sinks = tuple(is_sink[positions] for positions in regions.patches)

@@ -34,6 +34,13 @@ class AnalysisSettings:
             "relative: every weight over its position's mean of the video"
         },
     )
+    areas: Literal["combined", "thumbnail", "side_by_side", "separate"] = field(
+        default="combined",
+        metadata={
+            "help": "images cut into tiles and a thumbnail: combined: the tiles where they lie; thumbnail: the "
+            "thumbnail only; side_by_side: a picture of the tiles and one of the thumbnail; separate: one of each"
+        },
+    )
     strict: bool = field(
         default=False,
         metadata={"help": "fail where rows hold NaN, infinite or negative numbers, or do not sum to 1"},

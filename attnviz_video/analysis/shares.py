@@ -19,8 +19,10 @@ class RowShares:
     #: On text that the panel does not show, such as the prompt before the start phrase.
     hidden: float
     images: Float[np.ndarray, "images"]
-    #: The part of each image's share that lies on a thumbnail which is not painted; empty where no image has one.
-    thumbnails: Float[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    #: The part of each image's share that lies on patches which are not painted; empty where all are.
+    unpainted: Float[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    #: Share of every patch, one array per image; empty where there is no row.
+    patches: tuple[Float[np.ndarray, "_"], ...] = ()
 
 
 def row_shares(
@@ -32,13 +34,14 @@ def row_shares(
     weights = np.where(np.isfinite(row) & (row > 0), row, 0.0).astype(np.float64)
     weights /= weights.sum() or 1.0
     text, shown = regions.is_text[: row.shape[0]], is_shown[: row.shape[0]]
-    images = np.array([weights[positions].sum() for positions in regions.patches], dtype=np.float32)
-    unpainted = [positions[~painted] for positions, painted in zip(regions.patches, regions.painted, strict=True)]
-    has_thumbnail = any(positions.size for positions in unpainted)
-    thumbnails = [weights[positions].sum() for positions in unpainted] if has_thumbnail else []
+    patches = tuple(weights[positions] for positions in regions.patches)
+    unpainted: list[float] = []
+    if not all(painted.all() for painted in regions.painted):
+        unpainted = [own[~painted].sum() for own, painted in zip(patches, regions.painted, strict=True)]
     return RowShares(
         float(weights[text & shown].sum()),
         float(weights[text & ~shown].sum()),
-        images,
-        np.array(thumbnails, dtype=np.float32),
+        np.array([own.sum() for own in patches], dtype=np.float32),
+        np.array(unpainted, dtype=np.float32),
+        patches,
     )

@@ -91,14 +91,14 @@ class LayerRows:
             yield query, reduce_rows(rows[:, query, : query + 1], head)
 
 
-def given(rows: LayerRows, top_k: int = 10) -> Table:
-    """The `top_k` heaviest keys of every row, heaviest first; of equal ones the earlier position comes first."""
+def given(rows: LayerRows, top_keys: int = 10) -> Table:
+    """The `top_keys` heaviest keys of every row, heaviest first; of equal ones the earlier position comes first."""
     trace, names = rows.trace, position_names(rows.trace)
     found: dict[str, list[Any]] = {
         name: [] for name in ("query", "produced", "token", "rank", "key", "key_token", "weight")
     }
     for query, row in rows:
-        order = np.argsort(-np.nan_to_num(row, nan=-1.0), kind="stable")[:top_k]
+        order = np.argsort(-np.nan_to_num(row, nan=-1.0), kind="stable")[:top_keys]
         for rank, key in enumerate(order.tolist(), 1):
             line = (query, query + 1, produced(trace, query), rank, key, names[key], float(row[key]))
             for column, value in zip(found.values(), line, strict=True):
@@ -177,10 +177,10 @@ def shares(rows: LayerRows) -> Table:
     return Table(f"shares of every row, {rows.title}", found)
 
 
-def make_table(name: TableName, rows: LayerRows, top_k: int = 10) -> Table:
+def make_table(name: TableName, rows: LayerRows, top_keys: int = 10) -> Table:
     """The table called `name`."""
     makers: dict[str, Callable[[], Table]] = {
-        "given": lambda: given(rows, top_k),
+        "given": lambda: given(rows, top_keys),
         "weights": lambda: weights(rows),
         "received": lambda: received(rows),
         "shares": lambda: shares(rows),
@@ -194,7 +194,7 @@ def produced(trace: TraceData, query: int) -> str:
 
 
 def position_names(trace: TraceData) -> list[str]:
-    """What stands at every position: the token's text, or the patch: `image 1 row 3 column 4` (all counted from 1)."""
+    """What stands at every position: the token's text, or the patch: `image 1 row 3 col 4` (all counted from 1)."""
     grids = [trace.layout.grids_of(image) for image in range(len(trace.layout.images))]
     names = []
     for token in trace.tokens:
@@ -208,5 +208,5 @@ def position_names(trace: TraceData) -> list[str]:
         )
         row, column = divmod(token.patch - grid.first_patch, grid.columns)
         area = "" if len(grids[token.image]) == 1 else f" {grid.area} {number + 1}"
-        names.append(f"image {token.image + 1}{area} row {row + 1} column {column + 1}")
+        names.append(f"image {token.image + 1}{area} row {row + 1} col {column + 1}")
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -13,6 +14,8 @@ from attnviz_video.errors import ModelError
 Box = tuple[float, float, float, float]
 #: The same on whole pixels.
 PixelBox = tuple[int, int, int, int]
+#: How an image that a family cuts into tiles and a thumbnail is shown; see `grid_groups`.
+Areas = Literal["combined", "thumbnail", "side_by_side", "separate"]
 
 
 def cell_edges(start: float, stop: float, cells: int) -> Int[np.ndarray, "edges"]:
@@ -67,13 +70,26 @@ class PatchGrid:
         return int(x[column]), int(y[row]), int(x[column + 1]), int(y[row + 1])
 
 
-def painted_grids(grids: tuple[PatchGrid, ...]) -> tuple[PatchGrid, ...]:
-    """Those grids of one image that a picture paints: a thumbnail only where nothing finer covers the image.
+def grid_groups(grids: tuple[PatchGrid, ...], areas: Areas = "combined") -> tuple[tuple[PatchGrid, ...], ...]:
+    """The grids of one image that are painted, one group per picture.
 
-    Two grids over the same pixels would hide each other.
+    Two grids over the same pixels would hide each other, so tiles and thumbnail never share a picture: `combined`
+    paints the tiles where they lie and a thumbnail only where nothing finer covers the image; `thumbnail` paints the
+    thumbnail where there is one; `side_by_side` makes one picture of the tiles and one of the thumbnail; `separate`
+    makes a picture of every grid.
     """
+    thumbnails = tuple(grid for grid in grids if grid.area == "thumbnail")
     finer = tuple(grid for grid in grids if grid.area != "thumbnail")
-    return finer or grids
+    if areas == "separate" and grids:
+        return tuple((grid,) for grid in (*finer, *thumbnails))
+    if areas == "side_by_side" and grids:
+        return tuple(group for group in (finer, thumbnails) if group)
+    return ((thumbnails or finer) if areas == "thumbnail" else (finer or thumbnails),)
+
+
+def painted_grids(grids: tuple[PatchGrid, ...], areas: Areas = "combined") -> tuple[PatchGrid, ...]:
+    """Those grids of one image that a picture paints; see `grid_groups`."""
+    return tuple(grid for group in grid_groups(grids, areas) for grid in group)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +134,11 @@ class TokenLayout:
         positions = np.flatnonzero((self.image_of == image) & (self.patch_of >= 0))
         return positions[np.argsort(self.patch_of[positions], kind="stable")]
 
-    def is_painted(self, image: int) -> Bool[np.ndarray, "patches"]:
+    def is_painted(self, image: int, areas: Areas = "combined") -> Bool[np.ndarray, "patches"]:
         """Whether a picture paints each patch of `image`; see `painted_grids`."""
         grids = self.grids_of(image)
         is_painted = np.zeros(sum(grid.n_patches for grid in grids), dtype=bool)
-        for grid in painted_grids(grids):
+        for grid in painted_grids(grids, areas):
             is_painted[grid.first_patch : grid.first_patch + grid.n_patches] = True
         return is_painted
 

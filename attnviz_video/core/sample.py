@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Fields of a dataset item where an existing response is looked for when none is named, in this order.
-RESPONSE_FIELDS = ("pred", "response")
+RESPONSE_FIELDS = ("pred", "prediction", "response", "output")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class DisplayUnit:
     stop: int
     text: str
     special: bool = False
+    #: The image whose patches the unit stands for, when a whole prompt is shown; such a unit has no weight of its own.
+    image: int = -1
 
 
 def display_units(tokens: Sequence[Token]) -> tuple[DisplayUnit, ...]:

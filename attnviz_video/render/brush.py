@@ -54,9 +54,12 @@ def blend(
     if left >= right or top >= bottom:
         return
     part = picture[top:bottom, left:right]
-    weight = coverage[top - y : bottom - y, left - x : right - x, None].astype(np.int32)
-    mixed = part.astype(np.int32) * (255 - weight) + np.array(color, dtype=np.int32) * weight
-    part[:] = ((mixed + 127) // 255).astype(np.uint8)
+    # 16 bits hold it all: pixel * (255 - weight) + colour * weight is at most 255 * 255, and 127 more.
+    weight = coverage[top - y : bottom - y, left - x : right - x, None].astype(np.uint16)
+    mixed = part * (255 - weight)
+    mixed += np.array(color, dtype=np.uint16) * weight
+    mixed += 127
+    part[:] = mixed // 255
 
 
 def write(picture: UInt8[np.ndarray, "height width 3"], x: int, y: int, text: str, face: Typeface, color: Rgb) -> int:

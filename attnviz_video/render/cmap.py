@@ -16,30 +16,39 @@ from jaxtyping import UInt16
 
 from attnviz_video.errors import EnvironmentFault
 
+_LAST_CODE_POINT = 0x10FFFF
 #: (platform, encoding) of Unicode subtables, the fullest first.
 _UNICODE = ((3, 10), (0, 6), (0, 4), (3, 1), (0, 3))
 
 
 @lru_cache(maxsize=32)
-def covered(font: Path) -> frozenset[int]:
-    """Code points that `font` has a glyph for.
+def covered(font: Path, index: int = 0) -> frozenset[int]:
+    """Code points that `font` has a glyph for; `index` is the font's number where the file is a collection.
 
     Raises:
         EnvironmentFault: the file is not a TrueType font, or has no Unicode table.
     """
     try:
         data = font.read_bytes()
-        table = _table(data, b"cmap")
-        return _subtable(table)
-    except (OSError, struct.error, KeyError, ValueError) as error:
+        return _subtable(_table(data, b"cmap", _directory(data, index)))
+    except (OSError, struct.error, KeyError, ValueError, IndexError) as error:
         raise EnvironmentFault(f"cannot read the font {font}: {error}; reinstall this package") from error
 
 
-def _table(data: bytes, tag: bytes) -> bytes:
+def _directory(data: bytes, index: int) -> int:
+    """Where the directory of tables begins: at the start, or where a collection's header says."""
+    if data[:4] != b"ttcf":
+        return 0
+    if index >= struct.unpack_from(">L", data, 8)[0]:
+        raise ValueError(f"the collection has no font {index}")
+    return int(struct.unpack_from(">L", data, 12 + 4 * index)[0])
+
+
+def _table(data: bytes, tag: bytes, directory: int) -> bytes:
     """The table `tag` of a font file."""
-    n_tables = struct.unpack_from(">H", data, 4)[0]
+    n_tables = struct.unpack_from(">H", data, directory + 4)[0]
     for index in range(n_tables):
-        name, _, offset, length = struct.unpack_from(">4sLLL", data, 12 + 16 * index)
+        name, _, offset, length = struct.unpack_from(">4sLLL", data, directory + 12 + 16 * index)
         if name == tag:
             return data[offset : offset + length]
     raise KeyError(f"no {tag.decode()} table")
@@ -65,6 +74,8 @@ def _format_12(data: bytes) -> frozenset[int]:
     n_groups = struct.unpack_from(">L", data, 12)[0]
     found: set[int] = set()
     for first, last, glyph in struct.iter_unpack(">LLL", data[16 : 16 + 12 * n_groups]):
+        if last > _LAST_CODE_POINT or last - first + len(found) > _LAST_CODE_POINT:
+            raise ValueError(f"characters {first:#x} to {last:#x} cannot be")
         found.update(range(first + (glyph == 0), last + 1))
     return frozenset(found)
 

@@ -14,9 +14,14 @@ _WRITTEN_OUT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 #: Choose between forms of the character before them and have no look of their own.
 _VARIATION_SELECTORS = frozenset(range(0xFE00, 0xFE10))
 
+#: From here on, symbols are pictures.
+_FIRST_PICTURE = 0x1F000
+
 NEWLINE_MARK = "⏎"
 TAB_MARK = "⇥"
 SPACE_MARK = "␣"
+#: What a combining mark stands on when its letter belongs to another token.
+MARK_CARRIER = "\u25cc"
 
 
 def code_point(character: str) -> str:
@@ -28,7 +33,7 @@ def visible(text: str, drawable: Callable[[str], bool]) -> str:
     """`text` with everything that cannot be drawn as itself written out as `⟨U+XXXX⟩`; tabs become `⇥`.
 
     `drawable` tells for one character whether some font has it. Newlines are the caller's business and
-    become `⏎` here.
+    become `⏎` here. A mark that combines with a letter of the token before it stands on a dotted circle.
     """
     shown = []
     for number, character in enumerate(text):
@@ -41,12 +46,21 @@ def visible(text: str, drawable: Callable[[str], bool]) -> str:
         elif unicodedata.category(character) in _WRITTEN_OUT or not drawable(character):
             shown.append(code_point(character))
         else:
-            shown.append(character)
+            shown.append(MARK_CARRIER + character if number == 0 and is_mark(character) else character)
     return "".join(shown)
 
 
+def is_mark(character: str) -> bool:
+    """Whether `character` is drawn onto the one before it."""
+    return unicodedata.category(character) in ("Mn", "Me")
+
+
 def script_of(character: str) -> str:
-    """The script of `character` as its Unicode name begins: "DEVANAGARI", "EGYPTIAN"; "other" if it has no name."""
+    """The script of `character` as its Unicode name begins: "DEVANAGARI", "EGYPTIAN"; "emoji" for pictures, whose names
+    begin with what they show; "other" if it has no name.
+    """
+    if ord(character) >= _FIRST_PICTURE and unicodedata.category(character) in ("So", "Sk"):
+        return "emoji"
     return unicodedata.name(character, "other").split(" ")[0]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from attnviz_video.core.units import DisplayUnit
 from attnviz_video.render.escape import NEWLINE_MARK, SPACE_MARK, special_tag
+from attnviz_video.render.sections import TagPart
 
 #: Scripts written without spaces: a line may break at any of their characters.
 _BREAK_ANYWHERE = re.compile(
@@ -39,12 +40,16 @@ class Fragment:
     #: Whether it touches the fragment before and after it, so that the parts of a word stay one word to the eye.
     joins_before: bool = False
     joins_after: bool = False
+    #: The tag it is, or is a part of.
+    tag: TagPart | None = None
 
 
-def fragments(units: Sequence[DisplayUnit], visible: Callable[[str], str]) -> tuple[Fragment, ...]:
+def fragments(
+    units: Sequence[DisplayUnit], visible: Callable[[str], str], tags: Mapping[int, tuple[TagPart, ...]] | None = None
+) -> tuple[Fragment, ...]:
     """The fragments of all `units` in order; each unit has at least one, so that none can vanish.
 
-    `visible` turns text into what the fonts can draw.
+    `visible` turns text into what the fonts can draw; `tags` are those of `sections.tag_parts`, by unit.
     """
     found: list[Fragment] = []
     before = "\n"
@@ -53,18 +58,42 @@ def fragments(units: Sequence[DisplayUnit], visible: Callable[[str], str]) -> tu
             found.append(Fragment(index, special_tag(visible(unit.text)), breaks=True, faint=True))
             before = "\n"
             continue
-        for fragment in _parts(index, unit.text, before, visible):
-            found.append(fragment)
-        before = unit.text[-1:] or before
+        for text, tag in _stretches(unit.text, (tags or {}).get(index, ())):
+            found.extend(_parts(index, text, before, visible) if tag is None else [_tag_fragment(index, text, tag)])
+            before = text[-1:] or before
     return tuple(_joined(found))
 
 
+def _stretches(text: str, tags: Sequence[TagPart]) -> Iterator[tuple[str, TagPart | None]]:
+    """`text` cut at its tags; the spaces before a tag stay with it."""
+    done = 0
+    for tag in tags:
+        plain = text[done : tag.start]
+        kept = plain.rstrip(" ")
+        if kept:
+            yield kept, None
+        yield plain[len(kept) :] + text[tag.start : tag.stop], tag
+        done = tag.stop
+    if done < len(text) or not tags:
+        yield text[done:], None
+
+
+def _tag_fragment(index: int, text: str, tag: TagPart) -> Fragment:
+    inner = text.lstrip(" ")
+    return Fragment(index, inner, len(text) - len(inner), breaks=tag.opens, tag=tag)
+
+
 def _joined(parts: Sequence[Fragment]) -> Iterator[Fragment]:
-    """`parts` with their joints: no space and no newline between two stretches of plain text."""
-    ends = [not part.faint and not part.newlines for part in parts]
-    joints = [ends[number] and ends[number + 1] and not parts[number + 1].spaces for number in range(len(parts) - 1)]
+    """`parts` with their joints: no space and no newline between two stretches of plain text, or of one tag."""
+    joints = [_joins(part, following) for part, following in zip(parts, parts[1:], strict=False)]
     for part, before, after in zip(parts, [False, *joints][: len(parts)], [*joints, False][: len(parts)], strict=True):
         yield replace(part, joins_before=before, joins_after=after)
+
+
+def _joins(part: Fragment, following: Fragment) -> bool:
+    ends = any(side.faint or side.newlines for side in (part, following)) or following.spaces
+    same = (part.tag is None) == (following.tag is None)
+    return not ends and same and (part.tag is None or not part.tag.closes)
 
 
 def _parts(index: int, text: str, before: str, visible: Callable[[str], str]) -> Iterator[Fragment]:

@@ -12,7 +12,12 @@ from attnviz_video.colormaps import colormap
 from attnviz_video.theme import Rgb, contrast, luminance
 
 #: Opacity of the overlay on images, at level 0 and at level 1; the first keeps the picture readable.
-ALPHA_LEAST, ALPHA_MOST = 0.15, 0.60
+ALPHA_LEAST, ALPHA_MOST = 0.25, 0.60
+#: In between it grows with this power of the level. A growing opacity pulls the painted colour from the picture to the
+#: colour map, and where the picture is on the other side of a map's first colour, that works against the map's own
+#: change: with an even growth from 0.15 two levels looked alike on some pictures (greys on black, red_green on green).
+#: Like this, no colour of a picture lets two levels come near each other (tests/render/test_heat.py).
+ALPHA_POWER = 2.0
 #: Opacity of the even wash of older scripts.
 ALPHA_FLAT = 0.45
 #: Opacity of the box behind a token. It grows from the first to the second with the level where the colour map says
@@ -49,10 +54,15 @@ class HeatTable:
         return ramp
 
 
-def image_heat(name: str, mode: Literal["weight", "flat"]) -> HeatTable:
-    """The overlay on images: its opacity grows with the weight, or is the same everywhere."""
+def image_heat(name: str, mode: Literal["weight", "flat"], alpha: float | None = None) -> HeatTable:
+    """The overlay on images: its opacity grows with the weight, or is the same everywhere.
+
+    `alpha` is the opacity at the top of the scale; that at 0 stays the same part of it.
+    """
     least, most = (ALPHA_FLAT, ALPHA_FLAT) if mode == "flat" else (ALPHA_LEAST, ALPHA_MOST)
-    return HeatTable(colormap(name), _alpha_steps(least, most))
+    if alpha is not None:
+        least, most = alpha * least / most, alpha
+    return HeatTable(colormap(name), _alpha_steps(least, most, ALPHA_POWER))
 
 
 def token_heat(name: str, style: Literal["box", "text"], ground: Rgb) -> HeatTable:
@@ -90,5 +100,6 @@ def _all_contrast(colors: UInt8[np.ndarray, "256 3"], ground: Rgb) -> bool:
     return all(contrast((int(r), int(g), int(b)), ground) >= LETTER_CONTRAST for r, g, b in colors)
 
 
-def _alpha_steps(least: float, most: float) -> Int[np.ndarray, "256"]:
-    return np.floor(np.linspace(least, most, 256) * OPAQUE + 0.5).astype(np.int64)
+def _alpha_steps(least: float, most: float, power: float = 1.0) -> Int[np.ndarray, "256"]:
+    growth = np.linspace(0.0, 1.0, 256) ** power
+    return np.floor((least + (most - least) * growth) * OPAQUE + 0.5).astype(np.int64)

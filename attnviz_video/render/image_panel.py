@@ -5,31 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from attnviz_video.analysis.scale import level
 from attnviz_video.analysis.shares import RowShares
-from attnviz_video.colormaps import level_steps
-from attnviz_video.core.layout import PixelBox
+from attnviz_video.core.layout import Areas, PixelBox
 from attnviz_video.core.scores import ColorScale, FrameWeights, Sink
 from attnviz_video.core.trace import TraceData
-from attnviz_video.render.arrange import arrange
-from attnviz_video.render.brush import fill, frame_box, hatch, mark_sink, write
-from attnviz_video.render.heat import OPAQUE, HeatTable, image_heat
-from attnviz_video.render.image_view import GridView, ImageView, view_image
-from attnviz_video.render.numbers import percent
+from attnviz_video.render.arrange import Spacing, arrange
+from attnviz_video.render.brush import fill, frame_box, hatch, mark_sink
+from attnviz_video.render.grid_lines import LineStyle, line_tone
+from attnviz_video.render.heat import HeatTable, image_heat
+from attnviz_video.render.image_boxes import Stamp, answer_boxes, stamps, truth_boxes
+from attnviz_video.render.image_caption import ImageCaption, Labels, Share, caption_height, caption_width
+from attnviz_video.render.image_heat import CellOverlay, Overlay
+from attnviz_video.render.image_view import ImageView, least_size, read_image, view_picture
+from attnviz_video.render.letters import Letters
+from attnviz_video.render.pictures import Picture, pictures_of
 from attnviz_video.render.settings import RenderSettings
-from attnviz_video.render.typefaces import Faces
+from attnviz_video.render.smooth_heat import SmoothOverlay
+from attnviz_video.render.typefaces import Faces, Typeface
 from attnviz_video.theme import Theme
 
-#: Part of the picture that still shows through a grid line, of 8.
-_LINE_SHOWS, _LINE_WHOLE = 5, 8
-#: Cells narrower than this many line widths get no grid lines: the lines would hide the picture.
-_LEAST_CELL_LINES = 6
+#: Level below which a peak is not outlined: a tenth of the scale is hardly coloured, and a strong rim around it would
+#: claim that the model looks there.
+LEAST_PEAK = 0.1
 
 
 class ImagePanel:
-    """Paints the images of a trace into `box` of a frame."""
+    """Paints the images of a trace into `box` of a frame.
+
+    Raises:
+        ImageError: an image of the trace cannot be read.
+    """
 
     def __init__(
         self,
@@ -40,27 +48,32 @@ class ImagePanel:
         look: Theme,
         faces: Faces,
         row: str = "row",
+        areas: Areas = "combined",
     ) -> None:
         self._theme = look
-        self._row = row
-        self._settings = settings
-        self._face = faces.small
-        self._names = tuple(info.name for info in trace.layout.images)
-        self._painted = tuple(trace.layout.is_painted(image) for image in range(len(trace.layout.images)))
-        self._sinks = tuple(sink for sink in sinks if sink.image >= 0 and self._painted[sink.image][sink.patch])
-        self.heat: HeatTable = image_heat(settings.colormap, settings.heat_alpha)
-        self._caption = look.px("frame.row_gap") * 2 + self._face.height + look.px("share.bar")
-        sizes = [(info.width, info.height) for info in trace.layout.images]
-        self._rooms = arrange(sizes, box, look.px("image.gap"), self._caption)
-        border = look.px("image.border")
-        self.views: tuple[ImageView, ...] = tuple(
-            view_image(
-                file, trace.layout, image,
-                (room[0] + border, room[1] + border, room[2] - border, room[3] - self._caption - border),
-                look.px("image.least"),
-            )
-            for image, (file, room) in enumerate(zip(trace.image_files, self._rooms, strict=True))
-        )  # fmt: skip
+        self.heat: HeatTable = image_heat(settings.colormap, settings.heat_alpha, settings.alpha)
+        pictures = pictures_of(trace.layout, areas)
+        cells, self.views = _lay_out(trace, pictures, box, look, faces.small)
+        self._overlays = [_overlays(view, self.heat, settings, look) for view in self.views]
+        self._painted = [_is_painted(view) for view in self.views]
+        self._sinks = [
+            [sink.patch for sink in sinks if sink.image == view.picture.image and painted[sink.patch]]
+            for view, painted in zip(self.views, self._painted, strict=True)
+        ]
+        letters = Letters(faces.small, look.color("frame.background"))
+        self._captions = [
+            ImageCaption(_labels(view, trace), view.box, cell, row, look, letters)
+            for view, cell in zip(self.views, cells, strict=True)
+        ]
+        #: What the share that is not painted lies on, for each picture; "" where nothing of its image is left out.
+        self._aside = [
+            "" if trace.layout.is_painted(picture.image, areas).all() else _other_areas(picture) for picture in pictures
+        ]
+        shown = [
+            *(truth_boxes(trace) if settings.boxes in ("truth", "both") else ()),
+            *(answer_boxes(trace) if settings.boxes in ("answer", "both") else ()),
+        ]
+        self._boxes: tuple[Stamp, ...] = stamps(shown, self.views, look, faces.small)
 
     @property
     def left(self) -> int:
@@ -68,12 +81,15 @@ class ImagePanel:
         return min(view.box[0] for view in self.views)
 
     def paint_background(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        """What never changes: the rims of the images."""
+        """What frames without a row show: the pictures as they are, with their rims and grid lines."""
         border = self._theme.px("image.border")
-        for view in self.views:
+        for view, overlays in zip(self.views, self._overlays, strict=True):
             left, top, right, bottom = view.box
             rim = (left - border, top - border, right + border, bottom + border)
             fill(frame, rim, self._theme.color("image.border"))
+            frame[top:bottom, left:right] = view.pixels
+            for overlay in overlays:
+                overlay.paint(frame, np.full(len(view.cells), np.nan, dtype=np.float32))
 
     def paint(
         self,
@@ -82,24 +98,30 @@ class ImagePanel:
         scale: ColorScale,
         shares: RowShares,
     ) -> None:
-        """All images with their weights; without a row, the images as they are."""
-        thumbnails = shares.thumbnails.tolist() or [0.0] * len(self.views)
-        for number, (view, patches) in enumerate(zip(self.views, weights.images, strict=True)):
-            left, top, right, bottom = view.box
-            picture = frame[top:bottom, left:right]
-            picture[:] = view.pixels
+        """All pictures with their weights, on a frame that has the background; without a row they stay as they are."""
+        for number, view in enumerate(self.views):
             if weights.has_row:
+                patches = weights.images[view.picture.image]
                 levels = level(patches, scale, "image")
-                for grid in view.grids:
-                    paint_heat(picture, view, grid, levels, self.heat)
+                for overlay in self._overlays[number]:
+                    overlay.paint(frame, levels)
                 self._hatch(frame, view, levels)
-            if self._settings.grid_lines:
-                for grid in view.grids:
-                    _paint_lines(picture, view, grid, self._theme.px("grid.line"))
             self._mark_sinks(frame, number)
             if weights.has_row:
                 self._outline_peak(frame, view, np.where(self._painted[number], patches, np.nan), levels)
-            self._paint_caption(frame, number, float(shares.images[number]), thumbnails[number])
+            self._captions[number].paint(frame, self._share(number, shares))
+        for stamp in self._boxes:
+            if stamp.first_step <= weights.step:
+                stamp.paint(frame)
+
+    def _share(self, number: int, shares: RowShares) -> Share:
+        """The share of a whole image, or of the one area of it that a picture shows."""
+        picture, image = self.views[number].picture, self.views[number].picture.image
+        if picture.area and shares.patches:
+            return Share(float(shares.patches[image][self._painted[number]].sum()))
+        where = self._aside[number]
+        unpainted = float(shares.unpainted[image]) if where and shares.unpainted.size else 0.0
+        return Share(float(shares.images[image]), unpainted, where)
 
     def _hatch(
         self, frame: UInt8[np.ndarray, "height width 3"], view: ImageView, levels: Float[np.ndarray, "patches"]
@@ -110,15 +132,14 @@ class ImagePanel:
             strokes = hatch(right - left, bottom - top, theme.px("hatch.period"), theme.px("hatch.stroke"))
             frame[top:bottom, left:right][strokes] = theme.color("nan.stroke")
 
-    def _mark_sinks(self, frame: UInt8[np.ndarray, "height width 3"], image: int) -> None:
+    def _mark_sinks(self, frame: UInt8[np.ndarray, "height width 3"], number: int) -> None:
         """A small mark in the middle of every patch that is a sink."""
         theme = self._theme
-        for sink in self._sinks:
-            if sink.image == image:
-                left, top, right, bottom = self.views[image].cells[sink.patch].tolist()
-                radius = min(theme.px("sink.radius"), max(1, min(right - left, bottom - top) // 3))
-                x, y = (left + right) // 2, (top + bottom) // 2
-                mark_sink(frame, x, y, radius, theme.color("sink.fill"), theme.color("sink.rim"))
+        for patch in self._sinks[number]:
+            left, top, right, bottom = self.views[number].cells[patch].tolist()
+            radius = min(theme.px("sink.radius"), max(1, min(right - left, bottom - top) // 3))
+            x, y = (left + right) // 2, (top + bottom) // 2
+            mark_sink(frame, x, y, radius, theme.color("sink.fill"), theme.color("sink.rim"))
 
     def _outline_peak(
         self,
@@ -127,9 +148,12 @@ class ImagePanel:
         patches: Float[np.ndarray, "patches"],
         levels: Float[np.ndarray, "patches"],
     ) -> None:
-        """A white rim with a black one around it, which shows on any picture, at the heaviest patch."""
+        """A white rim with a black one around it, which shows on any picture, at the heaviest patch.
+
+        None where its level is below `LEAST_PEAK`.
+        """
         peak = peak_patch(patches)
-        if peak < 0 or not levels[peak] > 0:
+        if peak < 0 or not levels[peak] >= LEAST_PEAK:
             return
         left, top, right, bottom = view.cells[peak].tolist()
         if left >= right or top >= bottom:
@@ -138,83 +162,6 @@ class ImagePanel:
         outer = (left - ring, top - ring, right + ring, bottom + ring)
         frame_box(frame, outer, self._theme.color("peak.outer"), ring)
         frame_box(frame, (left, top, right, bottom), self._theme.color("peak.inner"), ring)
-
-    def _paint_caption(
-        self, frame: UInt8[np.ndarray, "height width 3"], image: int, share: float, thumbnail: float
-    ) -> None:
-        """Name, share of the row in words, and the share as a bar."""
-        theme, face, view, room = self._theme, self._face, self.views[image], self._rooms[image]
-        least = min(room[2] - room[0], face.width("image 1   100.0 %"))
-        middle = (view.box[0] + view.box[2]) // 2
-        left = min(view.box[0], max(room[0], middle - least // 2))
-        right = max(view.box[2], min(room[2], left + least))
-        gap = theme.px("frame.row_gap")
-        y = view.box[3] + gap
-        if not np.isnan(share):
-            bar = (left, y, right, y + theme.px("share.bar"))
-            fill(frame, bar, theme.color("track"))
-            fill(frame, (left, bar[1], left + round((right - left) * min(1.0, share)), bar[3]), theme.color("ink.soft"))
-        y += theme.px("share.bar") + gap // 2
-        label, words = self._caption_words(image, share, thumbnail, right - left)
-        write(frame, right - face.width(words), y, words, face, theme.color("ink"))
-        write(frame, left, y, label, face, theme.color("ink.soft"))
-
-    def _caption_words(self, image: int, share: float, thumbnail: float, room: int) -> tuple[str, str]:
-        """Name and share of an image, as long as fits into `room` pixels; the share comes first."""
-        face, name = self._face, self._face.visible(self._names[image])
-        alone = len(self._names) == 1
-        number = "" if alone else f"image {image + 1}"
-        long = name if alone else f"{number}: {name}"
-        # Patches that are not painted are counted as well, and the reader is told.
-        aside = 0.0 if self._painted[image].all() else thumbnail
-        for label, words in ((long, share_words(share, self._row, aside)), (long, share_words(share, "", aside))):
-            if face.width(f"{label}   {words}") <= room:
-                return label, words
-        words = share_words(share, "", aside)
-        left = room - face.width(f"  {words}")
-        if not alone and face.width(number) > left:
-            return face.fit(str(image + 1), left), words
-        return face.fit(long if alone else number, left), words
-
-
-def share_words(share: float, row: str = "", thumbnail: float = 0.0) -> str:
-    """`43.2 % of the row`, or only the number where there is no room to say of what.
-
-    With `thumbnail`, what of it lies on the thumbnail, which is not painted.
-    """
-    if np.isnan(share):
-        return "no row"
-    words = f"{percent(share)} of the {row}" if row else percent(share)
-    if thumbnail > 0:
-        words += (
-            f", {percent(thumbnail)} on the thumbnail (not painted)" if row else f" ({percent(thumbnail)} thumbnail)"
-        )
-    return words
-
-
-def paint_heat(
-    picture: UInt8[np.ndarray, "height width 3"],
-    view: ImageView,
-    grid: GridView,
-    levels: Float[np.ndarray, "patches"],
-    heat: HeatTable,
-) -> None:
-    """Lay the overlay of one grid on `picture`, band of cells by band; patches without a value are left bare.
-
-    All in 16-bit integers: pixel · (256 - alpha) + colour · alpha is at most 255 · 256.
-    """
-    own = levels[grid.first_patch : grid.first_patch + grid.rows * grid.columns].reshape(grid.rows, grid.columns)
-    steps = level_steps(own)
-    alpha = np.where(np.isnan(own), 0, heat.alpha[steps]).astype(np.uint16)
-    added = heat.colors[steps].astype(np.uint16) * alpha[..., None] + OPAQUE // 2
-    column = np.repeat(np.arange(grid.columns), np.diff(grid.x_edges))
-    x0, x1 = int(grid.x_edges[0]), int(grid.x_edges[-1])
-    for row in range(grid.rows):
-        y0, y1 = int(grid.y_edges[row]), int(grid.y_edges[row + 1])
-        band = view.wide[y0:y1, x0:x1] * (OPAQUE - alpha[row])[column][None, :, None]
-        band += added[row][column][None]
-        band >>= 8
-        picture[y0:y1, x0:x1] = band
 
 
 def peak_patch(weights: Float[np.ndarray, "patches"]) -> int:
@@ -230,19 +177,51 @@ def ring_width(width: int, height: int, wanted: int) -> int:
     return max(1, min(wanted, min(width, height) // 6))
 
 
-def line_positions(edges: Int[np.ndarray, "_"], thickness: int) -> Int[np.ndarray, "_"]:
-    """Pixels that the inner grid lines of one axis take; none where cells are too small for lines."""
-    if edges.size < 3 or int(np.diff(edges).min()) < _LEAST_CELL_LINES * thickness:
-        return np.zeros(0, dtype=np.int64)
-    return (edges[1:-1, None] + np.arange(thickness)[None, :] - thickness // 2).ravel()
+def _lay_out(
+    trace: TraceData, pictures: Sequence[Picture], box: PixelBox, look: Theme, face: Typeface
+) -> tuple[list[PixelBox], tuple[ImageView, ...]]:
+    """The cell of every picture, caption included, and the picture in it."""
+    leasts = [least_size(picture, look.px("image.least")) for picture in pictures]
+    border = look.px("image.border")
+    spacing = Spacing(look.px("image.gap"), caption_height(face, look), caption_width(face), border)
+    cells = arrange([picture.size for picture in pictures], box, spacing, leasts)
+    views, source = [], None
+    for number, (picture, (left, top, right, bottom)) in enumerate(zip(pictures, cells, strict=True)):
+        if source is None or picture.image != pictures[number - 1].image:
+            source = read_image(trace.image_files[picture.image])
+        below = min(spacing.caption, (box[3] - box[1]) // 2)
+        room = (left + border, top + border, right - border, bottom - below - border)
+        views.append(view_picture(source, picture, trace.layout, room, leasts[number], look))
+    return cells, tuple(views)
 
 
-def _paint_lines(picture: UInt8[np.ndarray, "height width 3"], view: ImageView, grid: GridView, thickness: int) -> None:
-    """Thin lines between cells, light on a dark picture and dark on a light one."""
-    tone = 0 if int(np.median(view.pixels[::8, ::8])) > 127 else 255
-    rows, columns = line_positions(grid.y_edges, thickness), line_positions(grid.x_edges, thickness)
-    top, bottom = int(grid.y_edges[0]), int(grid.y_edges[-1])
-    left, right = int(grid.x_edges[0]), int(grid.x_edges[-1])
-    added = tone * (_LINE_WHOLE - _LINE_SHOWS)
-    picture[rows, left:right] = (picture[rows, left:right].astype(np.uint16) * _LINE_SHOWS + added) // _LINE_WHOLE
-    picture[top:bottom, columns] = (picture[top:bottom, columns].astype(np.uint16) * _LINE_SHOWS + added) // _LINE_WHOLE
+def _overlays(view: ImageView, heat: HeatTable, settings: RenderSettings, look: Theme) -> list[Overlay]:
+    """What paints the grids of one picture."""
+    if settings.smooth:
+        return [SmoothOverlay(view, grid, heat) for grid in view.grids]
+    lines = LineStyle(look.px("grid.line"), look.px("tile.line"), line_tone(view.pixels))
+    return [CellOverlay(view, grid, heat, lines if settings.grid_lines else None) for grid in view.grids]
+
+
+def _is_painted(view: ImageView) -> np.ndarray:
+    """Which patches of its image a picture paints."""
+    painted = np.zeros(len(view.cells), dtype=bool)
+    for grid in view.grids:
+        painted[grid.first_patch : grid.first_patch + grid.rows * grid.columns] = True
+    return painted
+
+
+def _labels(view: ImageView, trace: TraceData) -> Labels:
+    """The names of a picture: number where there are several images, area where the image has several pictures."""
+    image, area = view.picture.image, view.picture.area
+    name, alone = trace.layout.images[image].name, len(trace.layout.images) == 1
+    number = "" if alone else f"image {image + 1}"
+    short = ", ".join(filter(None, (number, area)))
+    long = f"{short}: {name}" if short else name
+    names = [long, *([short, ", ".join(filter(None, ("" if alone else str(image + 1), area)))] if short else [])]
+    return Labels(tuple(dict.fromkeys(names)), view.has_unseen)
+
+
+def _other_areas(picture: Picture) -> str:
+    """What the areas are called that are left out where `picture` is shown."""
+    return "tiles" if any(grid.area == "thumbnail" for grid in picture.grids) else "thumbnail"

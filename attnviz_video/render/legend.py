@@ -10,9 +10,13 @@ from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.scores import ColorScale, Region
 from attnviz_video.render.brush import frame_box, write
 from attnviz_video.render.heat import HeatTable
+from attnviz_video.render.letters import Letters
 from attnviz_video.render.numbers import weight
 from attnviz_video.render.typefaces import Faces, Typeface
 from attnviz_video.theme import Theme
+
+#: As wide as the end of a ramp can be: it keeps its width when the scale changes from frame to frame.
+_WIDEST = ("0", "≥ 8.8e-88")
 
 
 class Legend:
@@ -25,29 +29,43 @@ class Legend:
         self._ramp = heat.ramp(look.color("panel.background" if region == "text" else "ramp.ground"))
         self._settings = settings
         self._face = faces.small
+        self._letters = Letters(faces.small, look.color("frame.background"))
+        self._gap = faces.small.width("  ")
         self._box = box
         self._theme = look
+        self._width = min((box[2] - box[0]) // 2, self._full_ramp())
 
-    def paint(self, frame: UInt8[np.ndarray, "height width 3"], scale: ColorScale) -> None:
-        """The ramp with its weights at level 0, one half and 1, and what kind of scale it is."""
-        theme, (left, top, right, _) = self._theme, self._box
-        face = self._face
-        numbers = ramp_numbers(scale, self._region)
-        gap = face.width("  ")
-        needed = face.width(numbers[1]) + 2 * (face.width(numbers[2]) + gap)
-        width = min((right - left) // 2, max(theme.px("ramp.width"), needed))
-        height = theme.px("ramp.height")
+    @property
+    def wording(self) -> tuple[int, str, str]:
+        """Width of the ramp and the two lines beside it, as far as they fit: what less room would shorten."""
+        room = self._box[2] - self._box[0] - self._width - self._theme.px("frame.gap") // 2
+        return self._width, *fitting_legend_words(self._region, self._settings, room, self._face)
+
+    def _full_ramp(self) -> int:
+        return max(self._theme.px("ramp.width"), self._gap + sum(self._face.width(number) for number in _WIDEST))
+
+    def paint_background(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        """What never changes: the ramp, what it measures, and what kind of scale it is."""
+        theme, face, (left, top, right, _) = self._theme, self._face, self._box
+        width, height = self._width, theme.px("ramp.height")
         steps = (np.arange(width) * 255 + (width - 1) // 2) // max(1, width - 1)
         frame[top : top + height, left : left + width] = self._ramp[steps][None]
         frame_box(frame, (left, top, left + width, top + height), theme.color("image.border"), theme.px("grid.line"))
-        y = top + height + theme.px("frame.row_gap") // 4
-        for text, x in zip(numbers, number_places(numbers, left, width, gap, face), strict=True):
-            if x >= 0:
-                write(frame, x, y, text, face, theme.color("ink"))
         x = left + width + theme.px("frame.gap") // 2
-        title, kind = legend_words(self._region, self._settings)
+        _, title, kind = self.wording
         write(frame, x, top - (face.height - height) // 2, face.fit(title, right - x), face, theme.color("ink"))
-        write(frame, x, y, face.fit(kind, right - x), face, theme.color("ink.soft"))
+        write(frame, x, self._numbers_top(), face.fit(kind, right - x), face, theme.color("ink.soft"))
+
+    def paint(self, frame: UInt8[np.ndarray, "height width 3"], scale: ColorScale) -> None:
+        """The weights at level 0, one half and 1."""
+        numbers = ramp_numbers(scale, self._region)
+        places = number_places(numbers, self._box[0], self._width, self._gap, self._face)
+        for text, x in zip(numbers, places, strict=True):
+            if x >= 0:
+                self._letters.write(frame, x, self._numbers_top(), text, self._theme.color("ink"))
+
+    def _numbers_top(self) -> int:
+        return self._box[1] + self._theme.px("ramp.height") + self._theme.px("frame.row_gap") // 4
 
 
 def number_places(
@@ -75,3 +93,20 @@ def legend_words(region: Region, settings: AnalysisSettings) -> tuple[str, str]:
     time = "per video" if settings.scale == "shared" else "per frame"
     gamma = f", gamma {settings.gamma:g}" if settings.gamma != 1 else ""
     return f"{what} {thing}", f"{scope} {time}{gamma}"
+
+
+def fitting_legend_words(region: Region, settings: AnalysisSettings, room: int, face: Typeface) -> tuple[str, str]:
+    """Each of the two lines in the longest wording that fits into `room` pixels; the shortest where none does."""
+    thing = "per token" if region == "text" else "per patch"
+    what = "attention / mean" if settings.sinks == "relative" else "attention"
+    scope = "joint scale" if settings.scale_scope == "joint" else "scale"
+    time = "per video" if settings.scale == "shared" else "per frame"
+    gamma = f", γ {settings.gamma:g}" if settings.gamma != 1 else ""
+    title, kind = legend_words(region, settings)
+    titles = (title, f"{what} {thing}", thing)
+    kinds = (kind, f"{scope} {time}{gamma}", f"{time}{gamma}")
+    return _first_fitting(titles, room, face), _first_fitting(kinds, room, face)
+
+
+def _first_fitting(wordings: tuple[str, ...], room: int, face: Typeface) -> str:
+    return next((words for words in wordings if face.width(words) <= room), wordings[-1])

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.shares import RowShares
 from attnviz_video.core.layout import PixelBox
-from attnviz_video.render.brush import write
+from attnviz_video.render.letters import Letters
 from attnviz_video.render.numbers import percent
 from attnviz_video.render.typefaces import Faces
 from attnviz_video.theme import Theme
@@ -26,14 +26,16 @@ class TextCaption:
         self._box = box
         self._theme = look
         self._face = faces.small
+        self._letters = Letters(faces.small, look.color("frame.background"))
 
     def paint(self, frame: UInt8[np.ndarray, "height width 3"], shares: RowShares) -> None:
         """The longest wording that fits."""
         left, top, right, _ = self._box
         wordings = caption_wordings(shares, self._row, hides=self._hides, n_sinks=self._n_sinks)
-        fitting = (words for words in wordings if self._face.width(words) <= right - left)
-        words = next(fitting, wordings[-1])
-        write(frame, left, top, self._face.fit(words, right - left), self._face, self._theme.color("ink"))
+        room = right - left
+        fitting = (words for words in wordings if self._letters.width(words) <= room)
+        words = next(fitting, "") or self._face.fit(wordings[-1], room)
+        self._letters.write(frame, left, top, words, self._theme.color("ink"))
 
 
 def row_name(scores: Scores) -> str:

@@ -53,7 +53,7 @@ def test_the_matrix_holds_every_row_as_recorded(trace: TraceData) -> None:
 
 
 def test_given_are_the_heaviest_keys_of_each_row(trace: TraceData) -> None:
-    table = given(LayerRows(trace, LAYER), top_k=4)
+    table = given(LayerRows(trace, LAYER), top_keys=4)
     assert table.n_lines == 4 * len(trace.steps)
     matrix = np.nan_to_num(full(trace), nan=-1)
     for query, produced, token, rank, key, _, weight in table.lines():
@@ -90,10 +90,10 @@ def test_patches_are_named_by_image_row_and_column(tmp_path: Path) -> None:
     layout = planted_layout([(320, 200), (100, 100)], [(4, 6), (2, 2)])
     made = planted_trace(tmp_path, one_hot_row(layout), image_sizes=((320, 200), (100, 100)), grids=((4, 6), (2, 2)))
     names = position_names(made)
-    assert names[layout.patch_positions(0)[7]] == "image 1 row 2 column 2"
-    assert names[layout.patch_positions(1)[3]] == "image 2 row 2 column 2"
-    heaviest = given(LayerRows(made, 1, "0"), top_k=1)
-    assert heaviest.columns["key_token"][2] == "image 1 row 1 column 3"
+    assert names[layout.patch_positions(0)[7]] == "image 1 row 2 col 2"
+    assert names[layout.patch_positions(1)[3]] == "image 2 row 2 col 2"
+    heaviest = given(LayerRows(made, 1, "0"), top_keys=1)
+    assert heaviest.columns["key_token"][2] == "image 1 row 1 col 3"
     assert heaviest.title == "heaviest keys of every query, layer 1, head 0"
 
 

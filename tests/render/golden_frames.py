@@ -24,7 +24,11 @@ _ENGLISH = (
     "<think>", "\n", "The", " red", " circ", "le", " is", " in", " the", " top", " left", ".", "\n\n", "Done", ".",
 )  # fmt: skip
 _CHINESE = ("红色", "的", "圆", "在", "", "左", "上", "角", "，", "한국", "ひら", "🧠", "\x1b", " 😀")
-_SIZE = RenderSettings(width=854, height=480)
+#: Longer than a page of so small a frame.
+_LONG = (" the", " red", " circle", " is", " left", " of", " the", " blue", " square", ",", " above", " it", ".") * 36
+_FIVE_SIZES = ((320, 200), (120, 160), (400, 90), (90, 300), (200, 200))
+_FIVE_GRIDS = ((4, 6), (5, 4), (2, 8), (7, 2), (5, 5))
+_SIZE = RenderSettings(width=854, height=480, fonts="bundled")
 
 
 def _with_nan(step: int, layout: TokenLayout) -> np.ndarray:
@@ -56,6 +60,22 @@ CASES: dict[str, tuple[Made, RenderSettings, int]] = {
     "no_row": (Made(answer=_ENGLISH, analysis=AnalysisSettings(convention="reading")), _SIZE, 14),
     "nan_hatched": (Made(answer=_ENGLISH, first_shown=0, row=_with_nan), _SIZE, 8),
     "no_image": (Made(answer=_ENGLISH, image_sizes=(), grids=()), _SIZE, 10),
+    "text_second_page_dark": (
+        Made(answer=_LONG, image_sizes=(), grids=()),
+        replace(_SIZE, theme="dark", colormap="magma"),
+        440,
+    ),
+    "five_images_viridis": (
+        Made(answer=_ENGLISH, image_sizes=_FIVE_SIZES, grids=_FIVE_GRIDS),
+        replace(_SIZE, colormap="viridis"),
+        7,
+    ),
+    "talk_one_image": (Made(answer=_ENGLISH, first_shown=0), replace(_SIZE, theme="talk"), 12),
+    "paper_two_images": (
+        Made(answer=_ENGLISH, image_sizes=((320, 200), (120, 160)), grids=((4, 6), (5, 4))),
+        replace(_SIZE, theme="paper", colormap="greys"),
+        12,
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from attnviz_video.errors import EnvironmentFault
 from attnviz_video.render import typefaces
-from attnviz_video.render.cmap import _format_4, covered
+from attnviz_video.render.cmap import _format_4, _format_12, covered
 
 FONTS = sorted(typefaces._FOLDER.glob("*.ttf"))
 
@@ -37,6 +37,13 @@ def test_format_4_reads_deltas_and_offsets() -> None:
     words[1] = 2 * len(words)
     data = b"".join(word.to_bytes(2, "big") for word in words)
     assert _format_4(data) == {0x41, 0x62}
+
+
+def test_a_table_that_claims_all_numbers_is_refused() -> None:
+    header = b"".join(value.to_bytes(size, "big") for value, size in ((12, 2), (0, 2), (28, 4), (0, 4), (1, 4)))
+    group = b"".join(value.to_bytes(4, "big") for value in (0x40, 0xFFFFFFFF, 1))
+    with pytest.raises(ValueError, match="characters 0x40 to 0xffffffff cannot be"):
+        _format_12(header + group)
 
 
 def test_no_font(tmp_path: Path) -> None:

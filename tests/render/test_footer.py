@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.settings import AnalysisSettings
-from attnviz_video.core.step import Candidate, StepInfo
-from attnviz_video.render.brush import write
-from attnviz_video.render.footer import fitting_words, footer_words, probability_words, quoted, short_model_id
+from attnviz_video.render.footer import fitting_words, footer_lines, footer_words, short_model_id
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.render.typefaces import Faces, Typeface
@@ -27,15 +22,15 @@ LOOK = theme("light")
     [
         (
             AnalysisSettings(),
-            "layer 0 of 0–0  ·  mean of 2 heads  ·  row that produced the blue token  ·  sinks included",
+            "layer 0 of 0–0  ·  attention, mean of 2 heads  ·  row that produced the blue token  ·  sinks included",
         ),
         (
             AnalysisSettings(head="1", convention="reading", sinks="mask"),
-            "layer 0 of 0–0  ·  head 1  ·  row of the blue token itself  ·  sinks left out",
+            "layer 0 of 0–0  ·  attention, head 1  ·  row of the blue token itself  ·  sinks left out",
         ),
         (
             AnalysisSettings(head="max", sinks="relative"),
-            "layer 0 of 0–0  ·  maximum of 2 heads  ·  row that produced the blue token  ·  over the mean",
+            "layer 0 of 0–0  ·  attention, maximum of 2 heads  ·  row that produced the blue token  ·  over the mean",
         ),
     ],
 )
@@ -48,24 +43,6 @@ def test_a_windowed_layer_is_marked(tmp_path: Path) -> None:
     model = replace(scores.trace.header.model, layer_kinds=("window 4096",))
     trace = replace(scores.trace, header=replace(scores.trace.header, model=model))
     assert footer_words(replace(scores, trace=trace))[0] == "layer 0 of 0–0 (window 4096)"
-
-
-def test_missing_probabilities_are_said_to_be() -> None:
-    assert probability_words(StepInfo(0, 0, math.nan, (), math.nan)) == ("probabilities not recorded",)
-
-
-def test_probabilities() -> None:
-    listed = [(" red", 0.9), (" ", 0.05), ("\n", 0.01), ("x", 0.0)]
-    best = tuple(Candidate(number, piece, probability) for number, (piece, probability) in enumerate(listed))
-    info = StepInfo(0, 0, math.log(0.9), best, 1.0)
-    assert probability_words(info) == ("p = 90.0 %", "likeliest: “red” 90.0 %   “␣” 5.0 %   “\n” 1.0 %")
-    assert probability_words(replace(info, candidates=())) == ("p = 90.0 %",)
-
-
-def test_pieces_are_quoted_and_short() -> None:
-    assert quoted("<|im_end|>") == "“‹im_end›”"
-    assert quoted("<answer>") == "“<answer>”"
-    assert quoted("x" * 40) == f"“{'x' * 15}…”"
 
 
 def test_model_names_are_shortened_from_the_left() -> None:
@@ -105,45 +82,41 @@ def test_t02_the_convention_is_never_cut(tmp_path: Path, head: str, convention: 
     assert fitting_words(scores, least, face).startswith(footer_words(scores)[2])
 
 
-def test_the_models_name_is_the_first_to_go(tmp_path: Path) -> None:
+def test_the_models_name_is_shortened_before_the_words_and_goes_last(tmp_path: Path) -> None:
     scores, face = _of_a_real_model(tmp_path, AnalysisSettings()), Typeface(10)
     long = "  ·  ".join(footer_words(scores))
+    short = "layer 79  ·  mean of heads  ·  row that produced the blue token  ·  sinks included"
     full = face.width(f"Qwen/Qwen2-VL-72B-Instruct  ·  {long}")
     assert fitting_words(scores, full - 8, face) == f"…/Qwen2-VL-72B-Instruct  ·  {long}"
-    assert fitting_words(scores, face.width(long) + 20, face) == long
-    assert fitting_words(scores, face.width(long) - 1, face) == " · ".join(footer_words(scores))
+    assert fitting_words(scores, face.width(long) + 20, face) == f"Qwen/Qwen2-VL-72B-Instruct  ·  {short}"
+    assert fitting_words(scores, face.width(f"{short} · …/Qwen2-VL-72B-Instruct") + 20, face).endswith(short)
+    assert fitting_words(scores, face.width(short) + 20, face) == " · ".join(short.split("  ·  "))
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"status": "running"}, "recording incomplete"),
-        ({"status": "failed"}, "recording incomplete"),
-        ({"generation": {"retokenised": False}}, "replay"),
-        ({"generation": {"retokenised": True}}, "replay, re-tokenised"),
-        ({"generation": {}}, "replay"),
-    ],
-)
-@pytest.mark.parametrize("size", [(480, 270), (1280, 720)])
-def test_what_a_recording_is_not_is_said_on_every_frame(
-    tmp_path: Path, change: dict[str, Any], words: str, size: tuple[int, int]
-) -> None:
-    """Not at its end, or not of an answer that was generated for it."""
-    scores = make_scores(tmp_path, Made())
-    settings = RenderSettings(width=size[0], height=size[1])
-    header = replace(scores.trace.header, kind="replay", **change) if "generation" in change else scores.trace.header
-    trace = replace(scores.trace, header=header, status=change.get("status", "complete"))
-    whole, partial = FramePainter(scores, settings), FramePainter(replace(scores, trace=trace), settings)
-    face = Faces(theme("light", *size)).small
-    left, top, _, bottom = whole.plan.status
-    start = left + face.width(f"step 1/{scores.n_frames}  ·  ")
-    said = np.zeros((bottom - top, face.width(words), 3), np.uint8)
-    write(said, 0, 0, words, face, (255, 255, 255))
-    wanted = said[:, :, 0] == 255
-    for number in range(scores.n_frames):
-        part = partial.frame(number)[top:bottom, start : start + wanted.shape[1]]
-        assert ((part == LOOK.color("notice")).all(axis=2) == wanted).all()
-        assert not (whole.frame(number)[top:bottom, left:] == LOOK.color("notice")).all(axis=2).any()
+@pytest.mark.parametrize("theme_name", ["light", "talk"])
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (1080, 1920), (854, 480), (2560, 1080)])
+def test_nothing_is_cut_with_a_long_model_name(tmp_path: Path, size: tuple[int, int], theme_name: str) -> None:
+    scores = _of_a_real_model(tmp_path, AnalysisSettings(head="max", sinks="relative"))
+    model = replace(scores.trace.header.model, id="checkpoints/Reason-RFT-Qwen2-VL-72B-Instruct-sehr-langer-Name")
+    scores = replace(scores, trace=replace(scores.trace, header=replace(scores.trace.header, model=model)))
+    look = theme(theme_name, *size)
+    face, room = Faces(look).small, size[0] - 2 * look.px("frame.margin")
+    lines = footer_lines(scores, room, face) if size[1] > size[0] else ()
+    for words in lines or (fitting_words(scores, room, face),):
+        assert face.width(words) <= room
+        assert not words.endswith("…")
+    said = "  ".join(lines or (fitting_words(scores, room, face),))
+    for word in ("layer 79", "max", footer_words(scores)[2], "over the mean"):
+        assert word in said
+
+
+def test_a_tall_frame_takes_two_lines_where_one_does_not_hold_all(tmp_path: Path) -> None:
+    scores, face = _of_a_real_model(tmp_path, AnalysisSettings()), Typeface(24)
+    first, second = footer_lines(scores, 1008, face)
+    assert first.endswith("layer 79 of 0–79 (window 32768)  ·  attention, mean of 64 heads")
+    assert second == "row that produced the blue token  ·  sinks included"
+    assert footer_lines(scores, 4000, face) == ()
+    assert footer_lines(scores, 100, face) == ()
 
 
 def test_a_guessed_layout_is_marked(tmp_path: Path) -> None:
@@ -156,12 +129,3 @@ def test_a_guessed_layout_is_marked(tmp_path: Path) -> None:
     assert changed[top:bottom, (left + right) // 2 : right].any()
     changed[top:bottom, left:right] = False
     assert not changed.any()
-
-
-def test_no_row_is_said_on_the_frame(tmp_path: Path) -> None:
-    scores = make_scores(tmp_path, Made(analysis=AnalysisSettings(convention="reading")))
-    painter = FramePainter(scores, RenderSettings(width=1280, height=720))
-    left, top, right, bottom = painter.plan.status
-    notice = np.array((164, 82, 0))
-    shown = [(painter.frame(n)[top:bottom, left:right] == notice).all(axis=2).any() for n in range(scores.n_frames)]
-    assert shown == [False] * (scores.n_frames - 1) + [True]

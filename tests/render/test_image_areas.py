@@ -15,7 +15,7 @@ from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.core.scores import Sink
 from attnviz_video.models.layouts.areas import THUMBNAIL, TILE, Area, ImageTokens, assemble, grid_tokens
 from attnviz_video.render.frame import FramePainter
-from attnviz_video.render.image_panel import share_words
+from attnviz_video.render.image_caption import UNSEEN, Share, share_words
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.testing.planted import MemoryRows, planted_tokens
 from attnviz_video.testing.readback import levels_from_pixels, peak_from_pixels
@@ -105,7 +105,7 @@ def test_weight_on_the_thumbnail_alone_is_told_and_leaves_the_picture_without_a_
     assert peak_from_pixels(painter, painter.frame(1), 0) == -1
     shares = scores.shares(1)
     assert shares.images[0] == pytest.approx(0.3)
-    assert shares.thumbnails.tolist() == pytest.approx([0.3])
+    assert shares.unpainted.tolist() == pytest.approx([0.3])
 
 
 def test_a_sink_on_the_thumbnail_is_not_marked_in_the_corner_of_the_frame(tmp_path: Path) -> None:
@@ -117,6 +117,78 @@ def test_a_sink_on_the_thumbnail_is_not_marked_in_the_corner_of_the_frame(tmp_pa
 
 def test_per_frame_scale_leaves_the_thumbnail_out(tmp_path: Path) -> None:
     assert scores_of(tmp_path, WEIGHTS, scale="per_frame").scale(1).image_top == pytest.approx(0.08, rel=1e-3)
+
+
+def test_what_is_not_seen_is_shaded_without_colour_and_told(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS), SETTINGS)
+    view = painter.images.views[0]
+    assert view.has_unseen
+    margin = (view.box[2] - view.box[0]) // 6 - 2
+    left = view.pixels[:, :margin].reshape(-1, 3).astype(int)
+    assert {tuple(color) for color in np.unique(left, axis=0) if np.ptp(color) > 12} == set()
+    assert (left == LOOK.color("unseen.stroke")).all(axis=1).mean() > 0.05
+    (caption,) = painter.images._captions
+    assert caption.wording(Share(0.3), 1000)[0] == f"image0.png ({UNSEEN[0]})"
+    short = caption.wording(Share(0.3), painter.images._captions[0]._face.width(f"{UNSEEN[1]}   30.0 %"))
+    assert short == (UNSEEN[1], "30.0 %")
+
+
+@pytest.mark.parametrize(
+    ("areas", "shown", "names"),
+    [
+        ("combined", [range(4, 12)], [""]),
+        ("thumbnail", [range(4)], [""]),
+        ("side_by_side", [range(4, 12), range(4)], ["tiles", "thumbnail"]),
+        ("separate", [range(4, 8), range(8, 12), range(4)], ["tile 1", "tile 2", "thumbnail"]),
+    ],
+)
+def test_areas_are_shown_as_asked(tmp_path: Path, areas: str, shown: list[range], names: list[str]) -> None:
+    scores = scores_of(tmp_path, WEIGHTS, areas=areas)
+    painter = FramePainter(scores, SETTINGS)
+    assert [view.picture.area for view in painter.images.views] == names
+    painted = set().union(*shown)
+    # Patch 0 is a sink (the heaviest on every frame), which a scale leaves out where there is anything else.
+    top = max(WEIGHTS[patch] for patch in painted if patch) or WEIGHTS[0]
+    frame = painter.frame(1)
+    shares = scores.shares(1)
+    for number, patches in enumerate(shown):
+        levels = levels_from_pixels(painter, frame, number)
+        assert np.flatnonzero(~np.isnan(levels)).tolist() == list(patches)
+        wanted = np.minimum(np.array(WEIGHTS)[list(patches)] / top, 1.0)
+        np.testing.assert_allclose(levels[list(patches)], wanted, atol=0.04)
+        told = painter.images._share(number, shares)
+        on_it = sum(WEIGHTS) if len(shown) == 1 else sum(WEIGHTS[patch] for patch in patches)
+        assert told.share == pytest.approx(on_it, rel=1e-3)
+        left_out = sum(WEIGHTS) - sum(WEIGHTS[patch] for patch in painted)
+        assert told.unpainted == pytest.approx(left_out, rel=1e-3, abs=1e-6)
+        if left_out:
+            assert told.where == ("tiles" if areas == "thumbnail" else "thumbnail")
+
+
+def test_a_tile_alone_shows_its_part_of_the_image(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, WEIGHTS, areas="separate"), SETTINGS)
+    assert [view.picture.crop for view in painter.images.views] == [
+        (50, 0, 150, 200), (150, 0, 250, 200), (0, 0, 300, 200),
+    ]  # fmt: skip
+    assert [view.has_unseen for view in painter.images.views] == [False, False, True]
+
+
+def test_tile_borders_are_stronger_than_patch_lines(tmp_path: Path) -> None:
+    painter = FramePainter(scores_of(tmp_path, [0.0] * 12), SETTINGS)
+    plain = FramePainter(scores_of(tmp_path, [0.0] * 12), replace(SETTINGS, grid_lines=False))
+    view = painter.images.views[0]
+    left, top, right, bottom = view.box
+    frames = [one.frame(1)[top:bottom, left:right].astype(int) for one in (painter, plain)]
+    darker = np.abs(frames[0] - frames[1]).sum(axis=2).mean(axis=0)
+    first, second = view.grids
+    border, patch = int(first.x_edges[-1]), int(first.x_edges[1])
+    assert (darker[border - 1 : border + 1] > 1.5 * darker[patch]).all()
+    assert darker[patch] > 0
+    assert int(second.x_edges[0]) == border
+
+
+def test_share_of_the_tiles_in_words() -> None:
+    assert share_words(0.56, "row", 0.2, "tiles") == "56.0 % of the row, 20.0 % on the tiles (not painted)"
 
 
 def test_share_of_the_thumbnail_in_words() -> None:

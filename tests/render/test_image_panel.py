@@ -11,7 +11,9 @@ from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.layout import TokenLayout
 from attnviz_video.core.scores import Sink
 from attnviz_video.render.frame import FramePainter
-from attnviz_video.render.image_panel import line_positions, peak_patch, ring_width, share_words
+from attnviz_video.render.grid_lines import line_positions
+from attnviz_video.render.image_caption import share_words
+from attnviz_video.render.image_panel import LEAST_PEAK, peak_patch, ring_width
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.testing.readback import levels_from_pixels, peak_from_pixels
 from attnviz_video.theme import theme
@@ -172,6 +174,24 @@ def test_peak_and_rim() -> None:
     assert peak_patch(np.zeros(0, dtype=np.float32)) == -1
     assert ring_width(100, 100, 3) == 3
     assert ring_width(4, 100, 3) == 1
+
+
+@pytest.mark.parametrize(("share", "is_outlined"), [(LEAST_PEAK * 0.9, False), (LEAST_PEAK * 1.1, True)])
+def test_a_negligible_peak_is_not_outlined(tmp_path: Path, share: float, is_outlined: bool) -> None:
+    """Step 0 sets the scale; on all others the heaviest patch has `share` of it."""
+
+    def row(step: int, layout: TokenLayout) -> np.ndarray:
+        weights = np.full(layout.n_prompt + step, 1e-4, dtype=np.float32)
+        weights[layout.patch_positions(0)] = 0.5 if step == 0 else 1e-4
+        weights[layout.patch_positions(0)[7]] = 0.5 if step == 0 else 0.5 * share
+        return weights
+
+    painter = FramePainter(make_scores(tmp_path, Made(row=row)), SETTINGS)
+    left, top, right, bottom = painter.patch_cells(0)[7].tolist()
+    frame = painter.frame(2)
+    rim = [frame[top, left:right], frame[bottom - 1, left:right], frame[top:bottom, left], frame[top:bottom, right - 1]]
+    assert all((part == LOOK.color("peak.inner")).all() for part in rim) is is_outlined
+    assert peak_from_pixels(painter, frame, 0) == (7 if is_outlined else -1)
 
 
 def test_share_in_words() -> None:

@@ -22,7 +22,7 @@ def _view(tmp_path: Path, size: tuple[int, int], grid: tuple[int, int]) -> objec
 
 
 def test_t04_last_edge_is_width() -> None:
-    grid = view_grid(PatchGrid(0, 107, 143, (0.0, 0.0, 4000.0, 3000.0)), 4000, 3000, 801, 601)
+    grid = view_grid(PatchGrid(0, 107, 143, (0.0, 0.0, 4000.0, 3000.0)), (0, 0, 4000, 3000), 801, 601)
     assert grid.x_edges[-1] == 801
     assert grid.y_edges[-1] == 601
 
@@ -35,7 +35,7 @@ def test_t04_cells_tile_the_painted_image(
     rows: int, columns: int, width: int, height: int, shown_width: int, shown_height: int
 ) -> None:
     patch_grid = PatchGrid(0, rows, columns, (0.0, 0.0, float(width), float(height)))
-    grid = view_grid(patch_grid, width, height, shown_width, shown_height)
+    grid = view_grid(patch_grid, (0, 0, width, height), shown_width, shown_height)
     painted = np.zeros((shown_height, shown_width), dtype=np.int64)
     for y0, y1 in zip(grid.y_edges, grid.y_edges[1:], strict=False):
         for x0, x1 in zip(grid.x_edges, grid.x_edges[1:], strict=False):
@@ -73,7 +73,7 @@ def test_f13_extreme_images_are_letterboxed_with_every_cell_visible(
 
 
 def test_padding_beyond_the_image_is_cut_off() -> None:
-    grid = view_grid(PatchGrid(0, 4, 4, (0.0, -50.0, 200.0, 150.0)), 200, 100, 200, 100)
+    grid = view_grid(PatchGrid(0, 4, 4, (0.0, -50.0, 200.0, 150.0)), (0, 0, 200, 100), 200, 100)
     assert grid.y_edges.tolist() == [0, 0, 50, 100, 100]
 
 

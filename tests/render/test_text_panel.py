@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attnviz_video.analysis.scale import level
-from attnviz_video.analysis.scores import Scores
+from attnviz_video.analysis.scores import Scores, showing
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.colormaps import NAMES
 from attnviz_video.core.layout import TokenLayout
+from attnviz_video.models.segments import segments_of
+from attnviz_video.render.brush import canvas
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.heat import token_heat
 from attnviz_video.render.settings import RenderSettings
+from attnviz_video.render.text_panel import TextPanel
+from attnviz_video.render.typefaces import Faces
 from attnviz_video.theme import contrast, theme
 from tests.render.made import Made, long_scores, make_scores
 
@@ -192,3 +199,109 @@ def test_coloured_marks_are_not_softened(tmp_path: Path) -> None:
     left, top, right, bottom = painter.unit_boxes(3)[1][1]
     ink = token_heat("red_green", "text", SHEET).colors[round(float(part) * 255)]
     assert (painter.frame(3)[top:bottom, left:right] == ink).all(axis=2).any()
+
+
+def _long(tmp_path: Path, count: int) -> Scores:
+    return long_scores(tmp_path, [f" word{k % 97}" for k in range(count)])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from([" red", "dish", ".", "\n", "\n\n", "红色", "<think>", " x" * 40, "\u0301", ""]),
+                min_size=1, max_size=80), st.integers(0, 79))  # fmt: skip
+def test_t18_the_current_token_is_visible_and_on_top(texts: list[str], step: int) -> None:
+    """Whatever the text: every frame has its blue box, in the panel, and no two boxes share a pixel."""
+    answer = [*texts, " end"]
+    step = min(step, len(texts))
+    look, size = theme("light", 640, 360), (10, 10, 310, 210)
+    with tempfile.TemporaryDirectory() as folder:
+        scores = long_scores(Path(folder), answer)
+    panel = TextPanel(scores, size, replace(SETTINGS, fonts="bundled"), look, Faces(look))
+    frame = canvas(640, 360, look.color("frame.background"))
+    panel.paint(frame, scores.frame(step), scores.scale(step))
+    boxes = panel.visible_boxes(step)
+    position = scores.trace.n_prompt + step
+    current = [box for unit, box in boxes if unit.first <= position < unit.stop]
+    assert current
+    for left, top, right, bottom in current:
+        _inside((left, top, right, bottom), size)
+        assert (frame[top + 1, (left + right) // 2] == look.color("token.current")).all()
+    covered = np.zeros(frame.shape[:2], dtype=int)
+    for _, (left, top, right, bottom) in boxes:
+        covered[top:bottom, left:right] += 1
+    assert covered.max() == 1
+
+
+def test_frames_do_not_depend_on_the_order_of_painting(tmp_path: Path) -> None:
+    scores = _long(tmp_path, 400)
+    forward = FramePainter(scores, SETTINGS)
+    numbers = [0, 120, 399, 60, 121]
+    expected = {number: forward.frame(number) for number in sorted(numbers)}
+    painter = FramePainter(scores, SETTINGS)
+    for number in numbers:
+        assert np.array_equal(painter.frame(number), expected[number]), number
+
+
+def test_few_pages_are_kept_however_long_the_answer(tmp_path: Path) -> None:
+    painter = FramePainter(_long(tmp_path, 700), SETTINGS)
+    for number in range(0, 700, 50):
+        painter.frame(number)
+    assert painter._text.layout.n_pages > 4
+    assert len(painter._text._pages) <= 2
+
+
+def test_tags_and_sections_are_visible(tmp_path: Path) -> None:
+    answer = ("<think>", " red", "</think>", "<answer>", " one", "</answer>")
+    scores = make_scores(tmp_path, Made(answer=answer))
+    tokens = scores.trace.tokens
+    segments = segments_of(answer)
+    told = (replace(token, segment=part) for token, part in zip(tokens[-len(answer) :], segments, strict=True))
+    trace = replace(scores.trace, tokens=(*tokens[: -len(answer)], *told))
+    painter = FramePainter(replace(scores, trace=trace), SETTINGS)
+    text = painter.plan.text
+
+    def has(frame: np.ndarray, name: str) -> bool:
+        part = frame[text[1] : text[3], text[0] : text[2]]
+        return bool((part == LOOK.color(name)).all(axis=2).sum() > 20)
+
+    assert has(painter.frame(1), "gutter.think")
+    assert not has(painter.frame(1), "gutter.answer")
+    assert has(painter.frame(5), "gutter.answer")
+    left, top, right, _ = painter.unit_boxes(5)[0][1]
+    assert (painter.frame(5)[top, (left + right) // 2] == LOOK.color("gutter.think")).all()
+    plain = FramePainter(scores, SETTINGS).frame(5)
+    assert not has(plain, "gutter.think")
+
+
+def test_lines_of_the_page_before_are_marked(tmp_path: Path) -> None:
+    painter = FramePainter(_long(tmp_path, 400), SETTINGS)
+    layout = painter._text.layout
+    number = next(k for k in range(400) if painter._text.page_of_unit(k) == 1)
+    before, after = painter.frame(number - 1), painter.frame(number)
+    left, top = painter.plan.text[0] + LOOK.px("panel.border"), painter.plan.text[1] + LOOK.px("panel.padding")
+    column = after[top : painter.plan.text[3] - 4, left]
+    shaded = (column == LOOK.color("panel.carried")).all(axis=1).sum()
+    assert abs(int(shaded) - layout.carried * layout.metrics.pitch) <= 2
+    assert not (before[top : painter.plan.text[3] - 4, left] == LOOK.color("panel.carried")).all(axis=1).any()
+
+
+@pytest.mark.parametrize("style", ["box", "text"])
+def test_what_stands_for_an_image_has_no_weight(tmp_path: Path, style: str) -> None:
+    painter = FramePainter(make_scores(tmp_path, Made()), replace(SETTINGS, show_prompt="full", token_style=style))
+    frame = painter.frame(3)
+    ((_, box),) = [(unit, box) for unit, box in painter.unit_boxes(3) if unit.image == 0]
+    assert _box_color(frame, box) == list(LOOK.color("chip"))
+    assert not (frame[box[1] : box[3], box[0] : box[2]] == LOOK.color("nan.stroke")).all(axis=2).any()
+    bar = frame[box[3] : box[3] + LOOK.px("token.bar"), box[0] + 4 : box[2] - 4]
+    assert not (bar == LOOK.color("token.bar")).all(axis=2).any()
+
+
+def test_the_whole_prompt_is_coloured_by_the_sum_of_what_is_collapsed(tmp_path: Path) -> None:
+    scores = make_scores(tmp_path, Made())
+    painter = FramePainter(scores, replace(SETTINGS, show_prompt="full"))
+    whole = showing(scores, "full")
+    weights, scale = whole.frame(3), whole.scale(3)
+    for unit, box in painter.unit_boxes(3)[:-1]:
+        if unit.image < 0:
+            (part,) = level(np.array([weights.text[unit.first : unit.stop].sum()]), scale, "text")
+            ramp = token_heat("red_green", "box", SHEET).ramp(SHEET)
+            assert np.abs(np.array(_box_color(painter.frame(3), box)) - ramp[round(float(part) * 255)]).max() <= 1
