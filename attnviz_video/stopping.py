@@ -29,6 +29,15 @@ class StopRequest:
         finally:
             self._finishing_step = False
 
+    @contextmanager
+    def break_off(self) -> Iterator[None]:
+        """A part of `finish_step` that polls nothing, so that the first signal breaks into it after all."""
+        before, self._finishing_step = self._finishing_step, False
+        try:
+            yield
+        finally:
+            self._finishing_step = before
+
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Signal handler.
 

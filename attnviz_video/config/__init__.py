@@ -8,13 +8,18 @@ from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.config.compose import from_mapping, parse, replace_settings
 from attnviz_video.config.fields import to_mapping
+from attnviz_video.export.figures.settings import FigureSettings
+from attnviz_video.export.report_settings import ReportSettings
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.sources.settings import SourceSettings
 from attnviz_video.tracefile.settings import TraceSettings
 
-__all__ = ["RenderConfig", "RunConfig", "from_mapping", "parse", "replace_settings", "to_mapping"]
+__all__ = [
+    "FigureConfig", "RenderConfig", "ReportConfig", "RunConfig", "from_mapping", "parse", "replace_settings",
+    "to_mapping",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,3 +46,36 @@ class RenderConfig:
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
+
+
+#: What of a frame's look a figure has too; its size, typefaces and layout are its own.
+FIGURE_LOOK = (
+    "colormap", "theme", "token_style", "show_prompt", "heat_alpha", "alpha", "smooth", "grid_lines", "boxes",
+    "title", "caption",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FigureConfig:
+    """Everything `figure` needs."""
+
+    layer_idx: tuple[int, ...] | None = field(
+        default=None,
+        metadata={"help": "recorded layers to show, one figure each (default: those the trace was made for)"},
+    )
+    figure: FigureSettings = field(default_factory=FigureSettings)
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    render: RenderSettings = field(default_factory=RenderSettings, metadata={"only": FIGURE_LOOK})
+
+
+#: What of a frame's look a report has too; its reader chooses the rest in the page.
+REPORT_LOOK = ("colormap", "show_prompt", "heat_alpha", "alpha", "grid_lines", "title")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Everything `report` needs."""
+
+    report: ReportSettings = field(default_factory=ReportSettings)
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    render: RenderSettings = field(default_factory=RenderSettings, metadata={"only": REPORT_LOOK})

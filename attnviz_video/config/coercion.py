@@ -60,8 +60,9 @@ def convert(annotation: Any, value: object, base_folder: Path | None) -> object:
     if kind in (Union, types.UnionType):
         return convert_union(get_args(annotation), value, base_folder)
     if is_words(annotation):
-        if isinstance(value, str) and value in get_args(annotation):
-            return value
+        word = to_text(value)  # `chroma: 444` is written without quotes
+        if word in get_args(annotation):
+            return word
         raise MismatchError
     if kind is tuple:
         element = get_args(annotation)[0]
@@ -158,10 +159,12 @@ def to_path(value: object, base_folder: Path | None) -> Path:
 
 def local_path(text: str, base_folder: Path) -> str:
     """Text that is a folder or a hub id: a path where it looks like one or exists, else unchanged."""
-    candidate = base_folder / Path(text).expanduser()
-    if text.startswith((".", "/", "~")) or candidate.exists():
-        return str(candidate)
-    return text
+    try:
+        candidate = base_folder / Path(text).expanduser()
+        found = text.startswith((".", "/", "~")) or candidate.exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a name, nobody's home, a NUL
+        return text
+    return str(candidate) if found else text
 
 
 CONVERSIONS: dict[Any, Callable[[object], object]] = {bool: to_bool, int: to_int, float: to_float, str: to_text}
@@ -183,6 +186,8 @@ def expected(annotation: Any) -> str:
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(expected(member) for member in without_none(get_args(annotation)))
+    if get_origin(annotation) is tuple and is_words(get_args(annotation)[0]):
+        return f"one or more of {', '.join(get_args(get_args(annotation)[0]))}"
     return NAMES.get(annotation, str(annotation))
 
 
@@ -200,7 +205,8 @@ def shown(value: object) -> str:
 def suggestion(annotation: Any, value: object) -> str:
     """`; did you mean 'viridis'?` where a word is close to an allowed one, else nothing."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    words = [word for member in members if is_words(member) for word in get_args(member)]
+    single = [get_args(member)[0] if get_origin(member) is tuple else member for member in members]
+    words = [word for member in single if is_words(member) for word in get_args(member)]
     return did_you_mean(value, words) if isinstance(value, str) else ""
 
 

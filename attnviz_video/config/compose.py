@@ -86,7 +86,9 @@ def checked(
             raise UsageError(f"{prefix}unknown setting {name!r}{hint}")
         setting = known[name]
         origin = Origin(f"{prefix}{name}", base_folder)
-        path_or_id = bool(setting.metadata.get("path_or_id"))
+        # A template text is no path, whatever it begins with.
+        is_text = any(mark in str(value) for mark in setting.metadata.get("no_path_if_it_holds", ()))
+        path_or_id = bool(setting.metadata.get("path_or_id")) and not is_text
         values[name] = coerce(setting.annotation, value, origin, path_or_id=path_or_id)
         check_value(name, values[name], origin)
     return values

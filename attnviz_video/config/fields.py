@@ -30,6 +30,8 @@ class Setting:
 def settings_of(config_class: type) -> list[Setting]:
     """All settings of `config_class`, those of nested dataclasses included, in the order they are written.
 
+    A nested dataclass may come with `only` in its field's metadata: the names of those settings that are offered.
+
     Raises:
         TypeError: two stages use one name.
     """
@@ -38,7 +40,8 @@ def settings_of(config_class: type) -> list[Setting]:
     for item in fields(config_class):
         annotation = hints[item.name]
         inner = settings_of(annotation) if is_stage(annotation) else [setting_of(config_class, item, annotation)]
-        for setting in inner:
+        only = item.metadata.get("only")
+        for setting in inner if only is None else [setting for setting in inner if setting.name in only]:
             if setting.name in found:
                 raise TypeError(f"{config_class.__name__}: two settings are named {setting.name!r}")
             found[setting.name] = setting
@@ -78,7 +81,9 @@ def to_mapping(config: object) -> dict[str, object]:
     table: dict[str, object] = {}
     for item in fields(cast("Any", config)):
         value = getattr(config, item.name)
-        table.update(to_mapping(value) if is_dataclass(value) else {item.name: plain(value)})
+        only = item.metadata.get("only")
+        inner = to_mapping(value) if is_dataclass(value) else {item.name: plain(value)}
+        table.update(inner if only is None else {name: inner[name] for name in only})
     return table
 
 

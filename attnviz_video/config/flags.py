@@ -179,13 +179,16 @@ def metavar_of(annotation: Any) -> str:
         return f"{{{','.join(get_args(annotation))}}}"
     if annotation in names:
         return names[annotation]
-    return "|".join(metavar_of(member).strip("{}") for member in without_none(get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"{','.join(get_args(get_args(annotation)[0])[:2])}…"
+    members = without_none(get_args(annotation))
+    return metavar_of(members[0]) if len(members) == 1 else "|".join(metavar_of(one).strip("{}") for one in members)
 
 
 def help_of(setting: Setting) -> str:
     """The help of a setting with its default, unless the text names it."""
     text = str(setting.metadata.get("help", ""))
-    if "(default:" in text or setting.required or setting.default is None or setting.default == ():
+    if "(default:" in text or setting.required or setting.default in (None, (), ""):
         return text
     words = {True: "yes", False: "no"}
     default = words[setting.default] if isinstance(setting.default, bool) else setting.default

@@ -41,18 +41,34 @@ RANGES: Mapping[str, Range] = {
     "temperature": Range(low=0, open_low=True),
     "top_p": Range(low=0, high=1, open_low=True),
     "top_k": Range(low=0),
+    "batch_size": Range(low=1),
+    "num_workers": Range(low=1),
+    "log_every": Range(low=0, open_low=True),
     "seed": Range(low=0, high=2**63 - 1),
     "max_trace_gb": Range(low=0, open_low=True),
     "gamma": Range(low=0, high=10, open_low=True),
+    "alpha": Range(low=0, high=1, open_low=True),
     "width": Range(low=LEAST_SIZE[0], high=8192),  # H.264 players stop at about 8192
     "height": Range(low=LEAST_SIZE[1], high=8192),
-    "pace": Range(low=0.05, high=240),
+    "tokens_per_second": Range(low=0.05, high=240),
+    "hold_start": Range(low=0, high=600),
+    "hold_end": Range(low=0, high=600),
+    "hold_seconds": Range(low=0, high=600),
     "fps": Range(low=1, high=240),
     "crf": Range(low=0, high=51),
+    "max_mb": Range(low=0, open_low=True),
+    "webp_quality": Range(low=0, high=100),
+    "poster": Range(low=1),
+    "render_workers": Range(low=0, high=256),
+    "step": Range(),  # the trace knows the valid ones
+    "filmstrip": Range(low=1, high=60),
+    "columns": Range(low=1, high=2),
+    "top_keys": Range(low=1),
+    "dpi": Range(low=72, high=1200),
 }
 #: (smaller, larger): settings that must not cross.
-ORDERED = (("pace", "fps"), ("min_pixels", "max_pixels"))
-REASONS = {("pace", "fps"): "a token would have no frame of its own"}
+ORDERED = (("tokens_per_second", "fps"), ("min_pixels", "max_pixels"))
+REASONS = {("tokens_per_second", "fps"): "a token would have no frame of its own"}
 #: Settings that each name a response to replay.
 RESPONSES = ("response", "response_field", "response_ids")
 

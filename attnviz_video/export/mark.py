@@ -16,6 +16,10 @@ from attnviz_video.core.trace import TraceHeader
 MARK = b"attnviz_video {"
 #: More than any comment of ours: a larger `moov` is searched all the same, but not read past this size.
 MOOV_LIMIT = 64 * 1024 * 1024
+#: The mark of a GIF, PNG or WebP stands within so many bytes of the start or the end.
+EDGE = 64 * 1024
+#: The file in a folder of frames that says what they are.
+FRAME_INDEX = "frames.json"
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,34 @@ def mark_of(header: TraceHeader, layer: int) -> VideoMark:
 
 
 def read_mark(path: Path) -> VideoMark | None:
-    """The mark of the video at `path`, or None where it is not one of ours (or not a video at all)."""
+    """The mark of the output at `path` (a file, or a folder of frames); None where it is not one of ours."""
+    if path.is_dir():
+        return _mark_of_folder(path / FRAME_INDEX)
     with path.open("rb") as file:
-        moov = next((body for kind, body in boxes(file) if kind == b"moov"), b"")
-    start = moov.find(MARK)
+        start = file.read(12)
+        if start.startswith((b"GIF89a", b"\x89PNG\r\n", b"RIFF")):
+            # There the mark stands near the start or, of a WebP, in the last chunk.
+            file.seek(0)
+            first = file.read(EDGE)
+            file.seek(max(0, path.stat().st_size - EDGE))
+            return parse_mark(file.read(EDGE) if start.startswith(b"RIFF") else first)
+        return parse_mark(next((body for kind, body in boxes(file) if kind == b"moov"), b""))
+
+
+def _mark_of_folder(index: Path) -> VideoMark | None:
+    """The mark in the index of a folder of frames."""
+    try:
+        return parse_mark(str(json.loads(index.read_bytes())["comment"]).encode("utf-8", "replace"))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def parse_mark(data: bytes) -> VideoMark | None:
+    """The mark within some bytes."""
+    start = data.find(MARK)
     if start < 0:
         return None
-    text = moov[start + len(MARK) - 1 :].decode("utf-8", "replace")
+    text = data[start + len(MARK) - 1 :].decode("utf-8", "replace")
     try:
         fields, _ = json.JSONDecoder().raw_decode(text)
         return VideoMark(str(fields["sample"]), str(fields["model"]), int(fields["layer"]), str(fields["key"]))

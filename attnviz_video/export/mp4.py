@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from attnviz_video.errors import AttnVizError, EncoderError
+from attnviz_video.export.chapters import chapter_arguments
 from attnviz_video.export.ffmpeg import FfmpegProcess, count_frames
+from attnviz_video.export.schedule import Schedule, even_schedule
+from attnviz_video.export.setpts import tick_expression
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.files import remove_left_over, temporary_beside
 
 #: RGB → YUV by the matrix of HD video, and the tags that say so. Untagged or BT.601 video shows (0,200,0) as (0,168,0);
 #: the colours are the data. `setparams` is needed since the encoder's own options leave two of the tags unknown.
 COLOURS = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv420p,"
+    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv{chroma}p,"
     "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
 )
 #: About what a frame takes at most: 33 kB at 1280 x 720 and crf 18, measured on noisy maps.
@@ -43,11 +45,15 @@ def write_mp4(
     settings: ExportSettings,
     metadata: VideoMetadata,
     on_frame: Callable[[int], None] | None = None,
+    schedule: Schedule | None = None,
+    on_size: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Encode `n_frames` RGB frames of `size` (width, height) to `path`, each shown for 1 / `pace` seconds.
+    """Encode `n_frames` RGB frames of `size` (width, height) to `path`, each shown as long as `schedule` says.
 
-    A frame is handed over before the next one is asked for, so the producer may reuse its array and memory stays
-    bounded. `on_frame` hears the number of frames written so far. Nothing is under `path` until the file is whole.
+    Without a schedule all frames have the same time, 1 / `tokens_per_second` seconds. A frame is handed over before the
+    next one is asked for, so the producer may reuse its array and memory stays bounded. `on_frame` hears the number of
+    frames written so far, `on_size` the size of the unfinished file in bytes with it; either may raise. Nothing is
+    under `path` until the file is whole.
 
     Raises:
         EncoderError: ffmpeg is missing, failed, or wrote another number of frames.
@@ -59,21 +65,29 @@ def write_mp4(
         raise AttnVizError(f"no frames to write to {path}")
     width, height = size
     padded = PaddedFrame(width, height)
+    timing = even_schedule(n_frames, settings) if schedule is None else schedule
     remove_left_over(path)
     with temporary_beside(path) as partial:
-        arguments = encoder_arguments(padded.size, partial, settings, metadata)
+        arguments = encoder_arguments(padded.size, partial, settings, metadata, timing)
         with FfmpegProcess(arguments, path, needed_bytes=int(n_frames * width * height * BYTES_PER_PIXEL)) as ffmpeg:
             written = 0
             for frame in frames:
                 check_frame(frame, size, written, n_frames)
                 ffmpeg.write(padded.bytes_of(frame))
                 written += 1
+                if written == n_frames:
+                    # The last frame once more, at the end of the video: only then is its own time known to ffmpeg.
+                    ffmpeg.write(padded.bytes_of(frame))
                 if on_frame is not None:
                     on_frame(written)
+                if on_size is not None:
+                    on_size(written, size_of(partial))
             if written != n_frames:
                 raise AttnVizError(f"expected {n_frames} frames for {path}, got {written}")
             ffmpeg.finish()
-        check_count(partial, path, n_frames, settings)
+        if on_size is not None:
+            on_size(written, size_of(partial))
+        check_count(partial, path, timing)
         flush_to_disk(partial)
     return path
 
@@ -97,19 +111,24 @@ class PaddedFrame:
 
 
 def encoder_arguments(
-    size: tuple[int, int], target: Path, settings: ExportSettings, metadata: VideoMetadata
+    size: tuple[int, int], target: Path, settings: ExportSettings, metadata: VideoMetadata, schedule: Schedule
 ) -> list[str]:
-    """ffmpeg's arguments: raw RGB at `pace` frames per second in, H.264 at constant `fps` out."""
-    pace = Fraction(settings.pace).limit_denominator(1000)
+    """ffmpeg's arguments: every painted frame once, as raw RGB, in; H.264 at constant `fps` out."""
     return [
         *("-y", "-nostdin", "-loglevel", "error"),
+        # One frame per tick as far as the input knows; `setpts` then puts each frame where the schedule has it.
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}"),
-        *("-framerate", f"{pace.numerator}/{pace.denominator}", "-i", "pipe:0"),
-        # Converted once per token, then repeated by the last filter: players do not like 3 frames per second.
-        *("-an", "-vf", f"{COLOURS},fps={settings.fps}"),
-        *("-c:v", "libx264", "-preset", "veryfast", "-crf", str(settings.crf), "-pix_fmt", "yuv420p"),
+        *("-framerate", str(schedule.fps), "-i", "pipe:0"),
+        *chapter_arguments(schedule),
+        # Converted once per painted frame, then repeated by the last filter: players do not like 3 frames per second.
+        *("-map", "0:v:0", "-an", "-filter:v"),
+        f"{COLOURS.format(chroma=settings.chroma)},setpts='{tick_expression(schedule)}',fps={schedule.fps}",
+        *("-frames:v", str(schedule.n_ticks)),
+        # Without B-frames: a player seeks to any of them at once, and files of equal size take a fifth less time.
+        *("-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-crf", str(settings.crf)),
+        *("-pix_fmt", f"yuv{settings.chroma}p"),
         # A key frame every two seconds, so that scrubbing is quick.
-        *("-g", str(2 * settings.fps), "-movflags", "+faststart"),
+        *("-g", str(2 * schedule.fps), "-movflags", "+faststart"),
         *("-metadata", f"title={argument_text(metadata.title)}"),
         *("-metadata", f"comment={argument_text(metadata.comment)}"),
         *("-f", "mp4", os.fspath(target.absolute())),
@@ -134,19 +153,26 @@ def check_frame(frame: np.ndarray, size: tuple[int, int], number: int, n_frames:
         raise AttnVizError(f"frame {number}: expected uint8 {wanted}, got {frame.dtype} {frame.shape}")
 
 
-def check_count(partial: Path, path: Path, n_frames: int, settings: ExportSettings) -> None:
-    """Compare the frames in the file with n_frames · fps / pace, which ffmpeg rounds to a whole number.
+def check_count(partial: Path, path: Path, schedule: Schedule) -> None:
+    """Compare the number of frames in the file with that of the schedule.
 
     Raises:
         EncoderError: the video is too short or too long.
     """
-    wanted = n_frames * settings.fps / settings.pace
     found = count_frames(partial)
-    if abs(found - max(wanted, 1.0)) > 0.51:
+    if found != schedule.n_ticks:
         raise EncoderError(
-            f"ffmpeg reported success but {path} has {found} video frames instead of {wanted:.1f}; nothing was kept; "
-            "if it is not the ffmpeg of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE"
+            f"ffmpeg reported success but {path} has {found} video frames instead of {schedule.n_ticks}; nothing was "
+            "kept; if it is not the ffmpeg of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE"
         )
+
+
+def size_of(partial: Path) -> int:
+    """Bytes in a file that may not be there yet."""
+    try:
+        return partial.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def flush_to_disk(path: Path) -> None:

@@ -113,6 +113,19 @@ def limit_pixels(image_processor: Any, min_pixels: int | None, max_pixels: int |
             setattr(image_processor, name, value)
 
 
+def area_limits(processor: Any) -> dict[str, int | None]:
+    """The smallest and largest area, in pixels, that images are resized to; None where there are no such limits."""
+    try:
+        edges = dict(getattr(getattr(processor, "image_processor", None), "size", None) or {})
+    except (TypeError, ValueError):  # a checkpoint's own processor may keep one number
+        edges = {}
+    known = edges.get("shortest_edge") and edges.get("longest_edge")
+    return {
+        "min_pixels": int(edges["shortest_edge"]) if known else None,
+        "max_pixels": int(edges["longest_edge"]) if known else None,
+    }
+
+
 def _refuse_torchvision_only(checkpoint: Checkpoint, error: Exception) -> None:
     """Say it where the family's image processor exists for torchvision only, such as Cohere2 Vision's."""
     name = str(error).strip().partition(" ")[0]

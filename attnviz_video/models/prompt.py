@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from attnviz_video.core.conversation import without_image_markers
 from attnviz_video.core.layout import TokenLayout
 from attnviz_video.core.prepared import KeyColumns, Prepared
 from attnviz_video.core.sample import Sample
@@ -18,24 +18,25 @@ from attnviz_video.models.families import refuse_image_count
 from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.layouts.adapter import SeparateImages, image_info, image_token_id, prompt_ids
 from attnviz_video.models.load import LoadedModel
-from attnviz_video.models.prompt_roles import prompt_roles
+from attnviz_video.models.prompt_roles import prompt_roles, system_turn, takes_system_turn
+from attnviz_video.models.settings import PLACEHOLDERS
 from attnviz_video.models.token_text import TokenText
 
-#: Where the item's problem goes in a template; `{Question}` is Reason-RFT's name for it.
-PLACEHOLDERS = ("{problem}", "{Question}")
-_IMAGE_MARKER = re.compile(r"<image>[ \t]*\n?")
 _VIDEO_MARKER = "<video>"
 
 
-def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template: str) -> Prepared:
+def prepare(
+    loaded: LoadedModel, sample: Sample, images: Sequence[Any], template: str, system: str | None = None
+) -> Prepared:
     """Turn a question about `images` (upright RGB Pillow images) into model inputs, layout and tokens.
 
-    The user turn is the images, then `template` with the sample's problem in it.
+    The user turn is the images, then `template` with the sample's problem in it. `system` goes before it as a turn of
+    its own; without one the chat template writes what it writes by itself.
 
     Raises:
         DatasetError, UsageError: see `user_text`.
-        ModelError: no chat template, a video, a prompt longer than the model's context, or a layout rule that does
-            not fit what the processor returned.
+        ModelError: no chat template, none with a system turn, a video, a prompt longer than the model's context, or a
+            layout rule that does not fit what the processor returned.
     """
     try:
         text = user_text(sample.problem, template)
@@ -45,7 +46,9 @@ def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template
         refuse_image_count(loaded.checkpoint.model_type, len(images))
     except ModelError as error:
         raise ModelError(f"sample {sample.id}: {error}") from error
-    conversation = user_turn(images, text)
+    if system is not None:
+        _check_system_turn(loaded, len(images))
+    conversation = [*([] if system is None else [system_turn(system)]), *user_turn(images, text)]
     rendered = render(loaded.processor, conversation)
     outputs = _process(loaded, sample, conversation)
     layout, columns = _layout(loaded, sample, outputs, images)
@@ -54,7 +57,7 @@ def prepare(loaded: LoadedModel, sample: Sample, images: Sequence[Any], template
     return Prepared(
         inputs=outputs,
         layout=layout,
-        tokens=_tokens(loaded, ids, layout, len(images), text),
+        tokens=_tokens(loaded, ids, layout, _image_parts(len(images)), text, system),
         rendered_prompt=rendered,
         columns=columns,
     )
@@ -74,7 +77,7 @@ def user_text(problem: str, template: str) -> str:
     """
     if _VIDEO_MARKER in problem:
         raise DatasetError("the problem holds a <video> marker: video inputs are not supported, give single images")
-    plain = _IMAGE_MARKER.sub("", problem).strip()
+    plain = without_image_markers(problem)
     for placeholder in PLACEHOLDERS:
         if placeholder in template:
             return template.replace(placeholder, plain)
@@ -167,11 +170,31 @@ def _trace_ids(
     return [int(token) for token in ids]
 
 
-def _tokens(loaded: LoadedModel, ids: list[int], layout: TokenLayout, n_images: int, text: str) -> tuple[Token, ...]:
+def _image_parts(n_images: int) -> list[dict[str, Any]]:
+    """Stand-ins for images in a conversation that is only rendered."""
+    return [{"type": "image"}] * n_images
+
+
+def _check_system_turn(loaded: LoadedModel, n_images: int) -> None:
+    """Refuse a system turn that the chat template would leave out, or write in another form than text."""
+    if not takes_system_turn(lambda messages: render(loaded.processor, messages), _image_parts(n_images)):
+        raise ModelError(
+            f"the chat template of {loaded.id} takes no system turn; leave out --system_prompt, "
+            "or put its text into --prompt_template"
+        )
+
+
+def _tokens(
+    loaded: LoadedModel,
+    ids: list[int],
+    layout: TokenLayout,
+    images: list[dict[str, Any]],
+    text: str,
+    system: str | None,
+) -> tuple[Token, ...]:
     described = TokenText(loaded.tokenizer).describe(ids)
     pieces = ["" if image >= 0 else token.piece for token, image in zip(described, layout.image_of, strict=True)]
-    parts = [{"type": "image"}] * n_images
-    roles = prompt_roles(pieces, text, lambda messages: render(loaded.processor, messages), parts)
+    roles = prompt_roles(pieces, text, lambda messages: render(loaded.processor, messages), images, system)
     return tuple(
         Token(
             position=position,

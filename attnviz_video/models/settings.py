@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: The user turn of a run: `{problem}` (or Reason-RFT's `{Question}`) is replaced by the item's problem.
-DEFAULT_PROMPT_TEMPLATE = (
-    "{problem} Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
-)
+#: Where the item's problem goes in a template; `{Question}` is Reason-RFT's name for it.
+PLACEHOLDERS = ("{problem}", "{Question}")
+Strategy = Literal["cot", "cot-sft", "sft", "zero-shot"]
+#: The tasks of Reason-RFT.
+Task = Literal["clevr-math", "super-clevr", "geomath", "geometry3k", "trance", "trance-left", "trance-right"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,28 @@ class ModelSettings:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
         default="auto", metadata={"help": "auto: as the checkpoint says on a GPU, float32 on a CPU"}
     )
-    prompt_template: str = field(
-        default=DEFAULT_PROMPT_TEMPLATE, metadata={"help": "user turn; {problem} is replaced by the item's problem"}
+    strategy: Strategy | None = field(
+        default=None,
+        metadata={
+            "help": "words around the problem: cot (think, then answer) or cot-sft, its name in Reason-RFT; sft: the "
+            "bare problem; zero-shot: the answer alone (default: cot)"
+        },
+    )
+    task: Literal["auto", "none", Task] = field(
+        default="auto",
+        metadata={"help": "task of Reason-RFT, for its own wording; auto: by the name of the dataset file"},
+    )
+    prompt_template: str | None = field(
+        default=None,
+        metadata={
+            "help": "user turn instead of the strategy's: text, or a file, with {Question} where the item's problem "
+            "goes, or a folder of files named like those of configs/prompts",
+            "path_or_id": True,
+            "no_path_if_it_holds": PLACEHOLDERS,
+        },
+    )
+    system_prompt: str | None = field(
+        default=None, metadata={"help": 'system turn; "" is an empty one (default: as the chat template has it)'}
     )
     min_pixels: int | None = field(default=None, metadata={"help": "smallest image area the processor may resize to"})
     max_pixels: int | None = field(default=None, metadata={"help": "largest image area the processor may resize to"})

@@ -1,23 +1,26 @@
-"""Items of the Reason-RFT schema to `Sample`s: `{"id", "image", "problem", "answer"}` and what else an item holds.
+"""Dataset files in the schemas of Reason-RFT, item by item: a faulty one blocks no other.
 
-`image` is a path, a list of paths, or missing (a text-only question). `pred` or `response`, or the field that
-`--response_field` names, is an existing answer of a model; `boxes` (`[{"phrase", "image", "box": [left, top, right,
-bottom]}]`) is known truth.
+    dataset = open_dataset(settings)
+    for index in chosen(dataset, samples="0:200,id:CLEVR_000123", shard="3/16"):   # sources/selection.py
+        loaded = dataset.load(index)      # raises for this item alone
+
+`fields.py` says which fields are read under which names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from attnviz_video.core.sample import RESPONSE_FIELDS, Sample, TruthBox, is_token_ids
+from attnviz_video.core.sample import Sample
 from attnviz_video.errors import DatasetError, ImageError, UsageError
+from attnviz_video.sources.fields import own_id, read_fields
 from attnviz_video.sources.image_paths import image_roots, refuse_address, resolve_image
 from attnviz_video.sources.json_items import checked_item, read_items
 from attnviz_video.sources.settings import SourceSettings
-
-WANTED_KEYS = ("id", "image", "problem", "answer")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,84 @@ class ItemRules:
     response_field: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset file that has been read; its items are looked at when they are asked for."""
+
+    items: Sequence[object]
+    rules: ItemRules
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def file(self) -> Path:
+        """The dataset file."""
+        return self.rules.json_file
+
+    def load(self, index: int) -> LoadedSample:
+        """Item `index` (from 0) as a sample.
+
+        Raises:
+            DatasetError: there is no such item, or it is not of the schema.
+            ImageError: an image path that is missing or forbidden.
+        """
+        if not 0 <= index < len(self):
+            raise DatasetError(f"{self.file} has no item {index}; it has {self.range()}")
+        item = checked_item(self.items[index], index, self.file)
+        return sample_of_item(item, index, self.rules, id=self.ids[index])
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The id of every sample, of faulty items too: its own, or its index where it has none or shares it."""
+        return tuple(
+            str(index) if own is None or self.owners[own] > 1 else own for index, own in enumerate(self._own_ids)
+        )
+
+    @cached_property
+    def owners(self) -> Mapping[str, int]:
+        """How many items have an id."""
+        return Counter(own for own in self._own_ids if own is not None)
+
+    def indices_of(self, id: str) -> list[int]:
+        """The items whose own id is `id`."""
+        return [index for index, own in enumerate(self._own_ids) if own == id]
+
+    @cached_property
+    def _own_ids(self) -> list[str | None]:
+        return [own_id(item) for item in self.items]
+
+    def range(self) -> str:
+        """Which items there are, in words."""
+        return f"samples 0 to {len(self) - 1}" if len(self) else "0 samples"
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should be told about the file as a whole."""
+        shared = sum(count for count in self.owners.values() if count > 1)
+        return (f"{self.file}: {shared} items share their id with another and go by their number",) if shared else ()
+
+
+def open_dataset(settings: SourceSettings) -> Dataset:
+    """Read the dataset that the settings name; its items are not looked at yet.
+
+    Raises:
+        UsageError: the settings name none, or an image folder that is none.
+        DatasetError: the file cannot be read, or is not JSON.
+    """
+    _check_max_images(settings.max_image_num)
+    if settings.benchmark_json is None:
+        raise UsageError("nothing to ask: give --benchmark_json, or --question with or without --image")
+    rules = ItemRules(
+        settings.benchmark_json,
+        image_roots(settings.benchmark_json, settings.image_dir),
+        settings.allow_outside_images,
+        settings.max_image_num,
+        settings.response_field,
+    )
+    return Dataset(read_items(settings.benchmark_json), rules)
+
+
 def load_sample(settings: SourceSettings) -> LoadedSample:
     """The sample that the settings name: an item of a dataset, or images and a question.
 
@@ -51,73 +132,66 @@ def load_sample(settings: SourceSettings) -> LoadedSample:
     _check_max_images(settings.max_image_num)
     if settings.image or settings.question is not None:
         return _asked_directly(settings)
-    if settings.benchmark_json is None:
-        raise UsageError("nothing to ask: give --benchmark_json, or --question with or without --image")
-    items = read_items(settings.benchmark_json)
-    _check_index(settings.sample_idx, len(items), settings.benchmark_json)
-    rules = ItemRules(
-        settings.benchmark_json,
-        image_roots(settings.benchmark_json, settings.image_dir),
-        settings.allow_outside_images,
-        settings.max_image_num,
-        settings.response_field,
-    )
-    asked = checked_item(items[settings.sample_idx], settings.sample_idx, settings.benchmark_json)
-    return sample_of_item(asked, settings.sample_idx, rules)
+    dataset = open_dataset(settings)
+    if len(dataset) == 0:
+        raise DatasetError(f"{dataset.file} has 0 samples")
+    if not 0 <= settings.sample_idx < len(dataset):
+        raise DatasetError(f"--sample_idx {settings.sample_idx} is out of range: {dataset.file} has {dataset.range()}")
+    return dataset.load(settings.sample_idx)
 
 
 def load_samples(
     json_file: Path, image_dir: Path | None, *, allow_outside_images: bool = False, max_image_num: int = 2
 ) -> list[Sample]:
-    """All samples of a dataset; the first faulty one raises. `sample_of_item` reads them one by one.
+    """All samples of a dataset; the first faulty one raises. `Dataset.load` reads them one by one.
 
     Raises:
         UsageError, DatasetError, ImageError: as `load_sample`.
     """
-    _check_max_images(max_image_num)
-    rules = ItemRules(json_file, image_roots(json_file, image_dir), allow_outside_images, max_image_num)
-    items = [checked_item(item, index, json_file) for index, item in enumerate(read_items(json_file))]
-    return [sample_of_item(item, index, rules).sample for index, item in enumerate(items)]
+    settings = SourceSettings(
+        benchmark_json=json_file,
+        image_dir=image_dir,
+        allow_outside_images=allow_outside_images,
+        max_image_num=max_image_num,
+    )
+    dataset = open_dataset(settings)
+    return [dataset.load(index).sample for index in range(len(dataset))]
 
 
-def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules) -> LoadedSample:
+def sample_of_item(item: Mapping[str, object], index: int, rules: ItemRules, id: str | None = None) -> LoadedSample:
     """Item number `index` of the file as a `Sample`; of more images than the rules allow, the first are used.
+
+    `id` is what the sample is called where not by its own id.
 
     Raises:
         DatasetError: no problem, or a field of another kind than expected.
         ImageError: an image path that is missing or forbidden.
     """
     where = f"{rules.json_file}, item {index}"
-    problem = item.get("problem")
-    if not isinstance(problem, str) or not problem.strip():
-        raise DatasetError(
-            f'{where}: no text under "problem" (keys found: {", ".join(item) or "none"}; '
-            f"wanted: {', '.join(WANTED_KEYS)})"
-        )
-    names = _image_names(item.get("image"), where)
-    used = names[: rules.max_image_num]
-    notices = [_too_many(where, len(names), rules.max_image_num)] if len(names) > len(used) else []
-    boxes = _truth_boxes(item.get("boxes"), len(names))
-    if boxes is None:
-        notices.append(f'{where}: "boxes" is not a list of {{phrase, image, box}} and is not used')
+    try:
+        fields = read_fields(item, rules.response_field)
+    except DatasetError as error:
+        raise DatasetError(f"{where}: {error}") from error
+    used = fields.image_names[: rules.max_image_num]
     try:
         paths = tuple(resolve_image(name, rules.roots, allow_outside=rules.allow_outside_images) for name in used)
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from error
-    keys = RESPONSE_FIELDS if rules.response_field is None else (rules.response_field,)
-    response = next((item[key] for key in keys if isinstance(item.get(key), str) or is_token_ids(item.get(key))), None)
+    found, own = len(fields.image_names), own_id(item)
+    name = id or own or str(index)
     sample = Sample(
         index=index,
-        id=str(index if item.get("id") is None else item["id"]),
-        problem=problem,
+        id=name,
+        problem=fields.problem,
         image_paths=paths,
-        answer=None if item.get("answer") is None else str(item["answer"]),
-        response=response if isinstance(response, str) else None,
-        boxes=tuple(box for box in boxes or () if box.image < len(used)),
-        extra=_extra(item, {"boxes"} if boxes is None else set(), rules.response_field),
+        answer=fields.answer,
+        response=fields.response,
+        boxes=tuple(box for box in fields.boxes if box.image < len(used)),
+        extra=fields.extra if own in (None, name) else {"id": item["id"], **fields.extra},
         source=str(rules.json_file),
     )
-    return LoadedSample(sample, tuple(notices))
+    too_many = (_too_many(where, found, rules.max_image_num),) if found > len(used) else ()
+    return LoadedSample(sample, (*too_many, *(f"{where}: {notice}" for notice in fields.notices)))
 
 
 def _asked_directly(settings: SourceSettings) -> LoadedSample:
@@ -144,58 +218,9 @@ def _asked_directly(settings: SourceSettings) -> LoadedSample:
     return LoadedSample(Sample(0, used[0].stem, settings.question, used), notices)
 
 
-def _check_index(index: int, count: int, json_file: Path) -> None:
-    if count == 0:
-        raise DatasetError(f"{json_file} has 0 samples")
-    if not 0 <= index < count:
-        raise DatasetError(f"--sample_idx {index} is out of range: {json_file} has samples 0 to {count - 1}")
-
-
 def _check_max_images(max_image_num: int) -> None:
     if max_image_num < 1:
         raise UsageError(f"--max_image_num: expected 1 or more, got {max_image_num}")
-
-
-def _image_names(value: object, where: str) -> list[str]:
-    if value is None or value == "":
-        return []
-    values = value if isinstance(value, list) else [value]
-    names = [name for name in values if isinstance(name, str)]
-    if len(names) < len(values):
-        raise DatasetError(f'{where}: "image" must be a path or a list of paths')
-    return names
-
-
-def _truth_boxes(value: object, n_images: int) -> tuple[TruthBox, ...] | None:
-    """The boxes of an item; None where the field is there but of another form."""
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        return None
-    boxes = [_truth_box(entry, n_images) for entry in value]
-    known = tuple(box for box in boxes if box is not None)
-    return known if len(known) == len(boxes) else None
-
-
-def _truth_box(entry: object, n_images: int) -> TruthBox | None:
-    if not isinstance(entry, dict):
-        return None
-    phrase, image, box = entry.get("phrase"), entry.get("image", 0), entry.get("box")
-    if not isinstance(phrase, str) or type(image) is not int or not 0 <= image < n_images:
-        return None
-    if not isinstance(box, list) or len(box) != 4 or any(type(edge) not in (int, float) for edge in box):
-        return None
-    left, top, right, bottom = map(float, box)
-    return TruthBox(phrase, image, (left, top, right, bottom)) if left < right and top < bottom else None
-
-
-def _extra(item: Mapping[str, object], unread: set[str], response_field: str | None) -> dict[str, object]:
-    """What stands in no field of the sample; a response that is not text stays: token ids, or what is refused later."""
-    responses = {key for key in RESPONSE_FIELDS if item.get(key) is None or isinstance(item[key], str)}
-    read = {*WANTED_KEYS, *responses, "boxes"} - unread
-    if response_field is not None:
-        read = read | {response_field} if isinstance(item.get(response_field), str) else read - {response_field}
-    return {key: value for key, value in item.items() if key not in read}
 
 
 def _too_many(where: str, found: int, used: int) -> str:

@@ -10,6 +10,8 @@ from attnviz_video.files import inside
 
 #: Where Reason-RFT keeps images beside its JSON files.
 BESIDE_JSON = ("", "images", "images/test_images", "images/train_images")
+#: The same folders, where `image_dir` is the one that holds them.
+INSIDE_IMAGE_DIR = ("", "test_images", "train_images")
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|(data|file|https?|ftp):", re.IGNORECASE)
 
@@ -23,7 +25,7 @@ def image_roots(json_file: Path, image_dir: Path | None) -> tuple[Path, ...]:
     if image_dir is not None and not image_dir.is_dir():
         raise UsageError(f"--image_dir {image_dir} is not a folder")
     beside = tuple(json_file.parent / name for name in BESIDE_JSON)
-    return beside if image_dir is None else (image_dir, *beside)
+    return beside if image_dir is None else (*(image_dir / name for name in INSIDE_IMAGE_DIR), *beside)
 
 
 def resolve_image(name: str, roots: tuple[Path, ...], *, allow_outside: bool) -> Path:
@@ -67,7 +69,7 @@ def _outside(name: str, roots: tuple[Path, ...]) -> ImageError:
 
 def _where(roots: tuple[Path, ...]) -> str:
     first, *others = roots
-    return f"looked in {first}" + (f" and {len(others)} folders beside the JSON file" if others else "")
+    return f"looked in {first}" + (f" and {len(others)} folders in it and beside the JSON file" if others else "")
 
 
 def _inside(root: Path, candidate: Path) -> bool:

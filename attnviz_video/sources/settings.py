@@ -11,7 +11,7 @@ class SourceSettings:
     """Where the sample comes from."""
 
     benchmark_json: Path | None = field(
-        default=None, metadata={"help": "dataset file: one JSON array in the Reason-RFT schema"}
+        default=None, metadata={"help": "dataset file in a schema of Reason-RFT: one JSON array, or JSON Lines"}
     )
     image_dir: Path | None = field(
         default=None,
@@ -21,7 +21,11 @@ class SourceSettings:
     image: tuple[Path, ...] = field(default=(), metadata={"help": "image files to ask about, instead of a dataset"})
     question: str | None = field(default=None, metadata={"help": "what to ask about --image, or without a picture"})
     response_field: str | None = field(
-        default=None, metadata={"help": "field of the item with a response to replay: text, or a list of token ids"}
+        default=None,
+        metadata={
+            "help": "field of the item with a response to replay: text, a list of token ids, or messages for the "
+            "assistant's turn (default: pred, prediction, response or output)"
+        },
     )
     max_image_num: int = field(default=2, metadata={"help": "use at most this many images of an item"})
     allow_outside_images: bool = field(

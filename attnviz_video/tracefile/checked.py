@@ -102,6 +102,13 @@ class Shards:
         self._checked: set[tuple[str, int, int]] = set()
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, object]:
+        # Another process opens the files for itself, and checks them for itself.
+        return {"_folder": self._folder, "_verify": self._verify}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_folder"], verify=state["_verify"])  # type: ignore[misc]
+
     def names(self, entry: FileEntry) -> Sequence[str]:
         """Names of the tensors in the file `entry`."""
         return tuple(self._handle(entry).keys())

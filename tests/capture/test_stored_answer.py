@@ -59,7 +59,7 @@ def test_a_field_of_another_kind_is_refused(value: object) -> None:
 def test_token_ids_are_found_under_the_usual_names_too() -> None:
     wanted: tuple[Literal["stored", "auto"], ...] = ("stored", "auto")
     for answer in wanted:
-        for field in ("pred", "response"):
+        for field in ("pred", "prediction", "response", "output"):
             item = replace(sample(), extra={field: [4, 5]})
             found = stored_answer(item, CaptureSettings(answer=answer), None)
             assert found == StoredAnswer("the item's response", token_ids=(4, 5))
@@ -78,7 +78,8 @@ def test_auto_takes_nothing_for_a_response_but_refuses_another_kind(field: str) 
 
 def test_an_item_without_a_response_is_refused() -> None:
     with pytest.raises(
-        DatasetError, match=r"sample x: no response to replay \(looked under pred, response\): .* none\)"
+        DatasetError,
+        match=r"sample x: no response to replay \(looked under pred, prediction, response, output\): .* none\)",
     ):
         stored_answer(replace(sample(), source=""), replace(PLAIN, answer="stored"), None)
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz_video.config import RenderConfig, RunConfig, from_mapping, parse, replace_settings, to_mapping
+from attnviz_video.batch.settings import BatchSettings
+from attnviz_video.config import (
+    FigureConfig,
+    RenderConfig,
+    ReportConfig,
+    RunConfig,
+    from_mapping,
+    parse,
+    replace_settings,
+    to_mapping,
+)
 from attnviz_video.config.fields import settings_of
 from attnviz_video.config.ranges import RANGES
 from attnviz_video.errors import UsageError
+from attnviz_video.export.table_settings import TableSettings
 
 
 @dataclass(frozen=True)
@@ -79,12 +90,12 @@ def test_layers_are_written_as_people_write_them(words: list[str], layers: tuple
     if layers is None:
         assert refused(*words) == "unknown flag --quiet_is_not_here; -h lists the flags"
     else:
-        assert run(*words, "--pace", "2").capture.layer_idx == layers
+        assert run(*words, "--fps", "25").capture.layer_idx == layers
 
 
 @pytest.mark.parametrize("phrase", ["-", "- first", "-x", "--so", "-1", "", "a=b", "--start phrase", "%s 100%"])
 def test_start_phrase_may_start_with_a_dash(phrase: str) -> None:
-    assert run("--start_phrase", phrase, "--pace", "2").capture.start_phrase == phrase
+    assert run("--start_phrase", phrase, "--fps", "25").capture.start_phrase == phrase
     assert run(f"--start_phrase={phrase}").capture.start_phrase == phrase
 
 
@@ -120,12 +131,12 @@ def test_short_flag() -> None:
         (["-output", "x"], "unknown flag -output; did you mean '--output'?"),
         (["-q"], "unknown flag -q; -h lists the flags"),
         (["--gamma"], "--gamma: expected a value, got nothing"),
-        (["--gamma", "--pace", "2"], "--gamma: expected a value, got nothing"),
+        (["--gamma", "--fps", "2"], "--gamma: expected a value, got nothing"),
         (["--image"], "--image: expected a value, got nothing"),
         (["-o"], "--output: expected a value, got nothing"),
         (["--do_sample=yes"], "--no-do_sample: takes no value, got 'yes'"),
-        (["--pace", "2", "render"], "put the command first: prog render …"),
-        (["--pace", "2", "3"], "unexpected '3': it belongs to no flag; put quotes around a value that holds spaces"),
+        (["--fps", "2", "render"], "put the command first: prog render …"),
+        (["--fps", "25", "3"], "unexpected '3': it belongs to no flag; put quotes around a value that holds spaces"),
         (["--gamma", "abc"], "--gamma: expected a number, got 'abc'"),
         (["--sample_idx", "1.5"], "--sample_idx: expected a whole number, got '1.5'"),
         (["--dtype", "fp16"], "--dtype: expected one of auto, float32, bfloat16, float16, got 'fp16'"),
@@ -146,7 +157,7 @@ def test_f17_flags_refused(words: list[str], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--pace", "0"], "--pace: expected a number from 0.05 to 240, got 0.0"),
+        (["--tokens_per_second", "0"], "--tokens_per_second: expected a number from 0.05 to 240, got 0.0"),
         (["--fps", "0"], "--fps: expected a whole number from 1 to 240, got 0"),
         (["--gamma", "0"], "--gamma: expected a number above 0 up to 10, got 0.0"),
         (["--crf", "52"], "--crf: expected a whole number from 0 to 51, got 52"),
@@ -155,8 +166,8 @@ def test_f17_flags_refused(words: list[str], sentence: str) -> None:
         (["--max_new_tokens", "0"], "--max_new_tokens: expected a whole number of at least 1, got 0"),
         (["--temperature", "0"], "--temperature: expected a number above 0, got 0.0"),
         (["--top_p", "1.1"], "--top_p: expected a number above 0 up to 1, got 1.1"),
-        (["--pace", "25"], "--pace 25 is larger than --fps 24: a token would have no frame of its own; "
-                           "lower --pace or raise --fps"),
+        (["--tokens_per_second", "25"], "--tokens_per_second 25 is larger than --fps 24: "
+                           "a token would have no frame of its own; lower --tokens_per_second or raise --fps"),
         (["--min_pixels", "9", "--max_pixels", "8"], "--min_pixels 9 is larger than --max_pixels 8; "
                                                      "lower --min_pixels or raise --max_pixels"),
         (["--response", "so", "--response_field", "pred"],
@@ -218,10 +229,11 @@ def test_help_of_a_positional_argument(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_order_flags_over_later_files_over_earlier_files_over_defaults(tmp_path: Path) -> None:
-    first = yaml_file(tmp_path, "pace: 5\nfps: 30\ngamma: 0.4\n", "first.yaml")
-    second = yaml_file(tmp_path, "pace: 6\nfps: 25\n", "second.yaml")
-    config = run("--pace", "7", "--config", first, "--config", second)
-    assert (config.export.pace, config.export.fps, config.analysis.gamma, config.export.crf) == (7.0, 25, 0.4, 18)
+    first = yaml_file(tmp_path, "tokens_per_second: 5\nfps: 30\ngamma: 0.4\n", "first.yaml")
+    second = yaml_file(tmp_path, "tokens_per_second: 6\nfps: 25\n", "second.yaml")
+    config = run("--tokens_per_second", "7", "--config", first, "--config", second)
+    export = config.export
+    assert (export.tokens_per_second, export.fps, config.analysis.gamma, export.crf) == (7.0, 25, 0.4, 18)
     assert run("--config", second, "--config", first).export.fps == 30
 
 
@@ -258,11 +270,12 @@ def test_f17_yaml_refused_with_file_and_key(tmp_path: Path, text: str, sentence:
 
 
 def test_yaml_takes_numbers_without_quotes(tmp_path: Path) -> None:
-    config = run("--config", yaml_file(tmp_path, "head: 3\nlayer_idx: [10, -1]\nlayers: all\npace: 4\ntitle: 12:30\n"))
+    text = "head: 3\nlayer_idx: [10, -1]\nlayers: all\ntokens_per_second: 4\ntitle: 12:30\n"
+    config = run("--config", yaml_file(tmp_path, text))
     assert config.analysis.head == "3"
     assert config.capture.layer_idx == (10, -1)
     assert config.capture.layers == "all"
-    assert config.export.pace == 4.0
+    assert config.export.tokens_per_second == 4.0
     assert config.render.title == "12:30"
 
 
@@ -296,12 +309,13 @@ def test_a_clash_would_be_noticed() -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    settings = [*settings_of(RunConfig), *settings_of(RenderConfig)]
-    numbers = {item.name for item in settings if item.annotation in (int, float, int | None, float | None)}
+    commands = (RunConfig, RenderConfig, FigureConfig, ReportConfig, BatchSettings, TableSettings)
+    settings = [setting for command in commands for setting in settings_of(command)]
+    numbers = {item.name for item in settings if {int, float} & {item.annotation, *get_args(item.annotation)}}
     assert numbers == set(RANGES)
 
 
-@pytest.mark.parametrize("config_class", [RunConfig, RenderConfig])
+@pytest.mark.parametrize("config_class", [RunConfig, RenderConfig, FigureConfig, ReportConfig])
 def test_every_setting_has_help_and_a_valid_default(config_class: type) -> None:
     assert all(setting.metadata.get("help") for setting in settings_of(config_class))
     config = config_class()
@@ -315,7 +329,7 @@ def test_every_setting_has_help_and_a_valid_default(config_class: type) -> None:
             "layer_idx": st.lists(st.integers(-50, 50), min_size=1),
             "layers": st.one_of(st.just("all"), st.lists(st.integers(-9, 9))),
             "start_phrase": st.one_of(st.none(), st.text()),
-            "pace": st.floats(0.05, 24),
+            "tokens_per_second": st.floats(0.05, 24),
             "output_dir": st.text("ab/. 圆", min_size=1),
             "image": st.lists(st.text("ab/.", min_size=1)),
             "do_sample": st.booleans(),
@@ -336,9 +350,9 @@ def test_from_mapping_names_its_origin(tmp_path: Path) -> None:
 
 
 def test_replace_keeps_the_rest() -> None:
-    config = replace_settings(RunConfig(), {"layer_idx": 20, "pace": 2})
+    config = replace_settings(RunConfig(), {"layer_idx": 20, "tokens_per_second": 2})
     config = replace_settings(config, {"gamma": 0.4})
-    assert (config.capture.layer_idx, config.export.pace, config.analysis.gamma) == ((20,), 2.0, 0.4)
+    assert (config.capture.layer_idx, config.export.tokens_per_second, config.analysis.gamma) == ((20,), 2.0, 0.4)
     with pytest.raises(UsageError, match=r"unknown setting 'colourmap'; did you mean 'colormap'\?"):
         replace_settings(config, {"colourmap": "viridis"})
 

@@ -109,7 +109,7 @@ def test_t21_frames_are_streamed(tmp_path: Path) -> None:
 )
 def test_every_token_is_seen_for_its_time(tmp_path: Path, n_frames: int, pace: float, fps: int) -> None:
     frames = flat_frames(n_frames)
-    decoded, facts = decode_mp4(encode(frames, tmp_path / "a.mp4", pace=pace, fps=fps))
+    decoded, facts = decode_mp4(encode(frames, tmp_path / "a.mp4", tokens_per_second=pace, fps=fps))
     assert facts.fps == fps
     assert abs(facts.duration_s - n_frames / pace) <= 1 / fps
     assert len(decoded) == facts.n_frames
@@ -131,7 +131,7 @@ def round_half_up(number: float) -> int:
 @given(st.integers(1, 40), st.sampled_from([0.5, 1.0, 2.5, 3.0, 3.3, 7.0, 9.99]), st.sampled_from([10, 24, 25, 30, 60]))
 def test_duration_is_tokens_over_pace(tmp_path_factory: pytest.TempPathFactory, n: int, pace: float, fps: int) -> None:
     path = tmp_path_factory.mktemp("video") / "a.mp4"
-    facts = probe(encode(flat_frames(n, (16, 16)), path, pace=pace, fps=fps))
+    facts = probe(encode(flat_frames(n, (16, 16)), path, tokens_per_second=pace, fps=fps))
     assert abs(facts.n_frames - n * fps / pace) <= 1
     assert abs(facts.duration_s - n / pace) <= 1 / fps + 0.01
 

@@ -15,7 +15,7 @@ from attnviz_video.errors import ModelError
 from attnviz_video.models import processor as processor_module
 from attnviz_video.models.checkpoint import find_checkpoint
 from attnviz_video.models.load import load_model
-from attnviz_video.models.processor import VideoProcessorStandIn, limit_pixels, load_processor
+from attnviz_video.models.processor import VideoProcessorStandIn, area_limits, limit_pixels, load_processor
 from attnviz_video.models.settings import ModelSettings
 from tests.fixtures_checkpoints import FAMILIES
 
@@ -131,6 +131,15 @@ def test_older_limit_attributes_are_set_too() -> None:
     limit_pixels(image_processor, None, 15)
     assert image_processor.size == {"shortest_edge": 10, "longest_edge": 15}
     assert (image_processor.min_pixels, image_processor.max_pixels) == (10, 15)
+
+
+def test_limits_are_told_as_they_are(tiny_checkpoint: Any) -> None:
+    settings = ModelSettings(model_path=str(tiny_checkpoint("qwen2_vl")), device="cpu", max_pixels=20_000)
+    assert area_limits(load_model(settings).processor) == {"min_pixels": 56 * 56, "max_pixels": 20_000}
+    none = {"min_pixels": None, "max_pixels": None}
+    for size in ({"height": 224, "width": 224}, {"longest_edge": 980}, None, 224):
+        assert area_limits(SimpleNamespace(image_processor=SimpleNamespace(size=size))) == none
+    assert area_limits(SimpleNamespace(image_processor=None)) == none
 
 
 def test_limits_that_leave_no_size_are_refused() -> None:

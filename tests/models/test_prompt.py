@@ -20,18 +20,19 @@ from attnviz_video.core.units import display_units
 from attnviz_video.errors import DatasetError, ModelError, UsageError
 from attnviz_video.models.load import load_model
 from attnviz_video.models.prompt import prepare, user_text, user_turn
-from attnviz_video.models.settings import DEFAULT_PROMPT_TEMPLATE, ModelSettings
+from attnviz_video.models.settings import ModelSettings
 from tests.fixtures_checkpoints import FAMILIES
 
 PROBLEM = "What colour is 红色的圆 🎉?"
+TEMPLATE = "{Question} Think first, then answer in <answer> </answer> tags."
 
 
 def _prepare(
-    loaded: Any, problem: str = PROBLEM, n_images: int = 1, template: str = DEFAULT_PROMPT_TEMPLATE
+    loaded: Any, problem: str = PROBLEM, n_images: int = 1, template: str = TEMPLATE, system: str | None = None
 ) -> Prepared:
     images = [Image.new("RGB", (200 + 90 * number, 120), (90, 90, 90)) for number in range(n_images)]
     sample = Sample(3, "s3", problem, tuple(Path(f"folder/{number}.png") for number in range(n_images)))
-    return prepare(loaded, sample, images, template)
+    return prepare(loaded, sample, images, template, system)
 
 
 def _text(prepared: Prepared, role: str) -> str:
@@ -91,7 +92,7 @@ def test_every_position_has_one_token(tiny_model: Any, family: str, n_images: in
 @pytest.mark.parametrize("family", FAMILIES)
 def test_roles_say_who_wrote_what(tiny_model: Any, family: str) -> None:
     prepared = _prepare(tiny_model(family), n_images=2)
-    assert _text(prepared, "user") == user_text(PROBLEM, DEFAULT_PROMPT_TEMPLATE)
+    assert _text(prepared, "user") == user_text(PROBLEM, TEMPLATE)
     assert _text(prepared, "system") == "You are a helpful assistant."
     assert _text(prepared, "template").endswith("<|im_end|>\n<|im_start|>assistant\n")
 
@@ -112,7 +113,7 @@ def test_the_user_text_is_not_mistaken_for_the_template(tiny_model: Any, problem
 def test_all_processor_outputs_are_kept(tiny_model: Any) -> None:
     loaded = tiny_model("qwen2_vl")
     prepared = _prepare(loaded)
-    turn = user_turn([Image.new("RGB", (200, 120), (90, 90, 90))], user_text(PROBLEM, DEFAULT_PROMPT_TEMPLATE))
+    turn = user_turn([Image.new("RGB", (200, 120), (90, 90, 90))], user_text(PROBLEM, TEMPLATE))
     outputs = loaded.processor.apply_chat_template(
         turn, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
     )
@@ -231,6 +232,48 @@ def test_a_template_without_a_system_turn_has_no_system_tokens(copy: Path) -> No
     assert _text(prepared, "user") == "What is it?"
     assert _text(prepared, "system") == ""
     assert _text(prepared, "template") == "[INST]<|vision_start|><|vision_end|>[/INST]"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("n_images", [0, 2])
+def test_a_system_turn_takes_the_place_of_the_template_s_own(tiny_model: Any, family: str, n_images: int) -> None:
+    prepared = _prepare(tiny_model(family), n_images=n_images, system="Be brief. 简短 🎉")
+    assert _text(prepared, "system") == "Be brief. 简短 🎉"
+    assert _text(prepared, "user") == user_text(PROBLEM, TEMPLATE)
+    assert "<|im_start|>system\nBe brief. 简短 🎉<|im_end|>" in prepared.rendered_prompt
+    assert "helpful" not in prepared.rendered_prompt
+    assert len(prepared.layout.images) == n_images
+
+
+def test_an_empty_system_turn_is_one(tiny_model: Any) -> None:
+    prepared = _prepare(tiny_model("qwen2_vl"), system="")
+    assert _text(prepared, "system") == ""
+    assert prepared.rendered_prompt.startswith("<|im_start|>system\n<|im_end|>")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{%- if message['role'] == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}",
+        "{%- if message['role'] == 'system' -%}{%- continue -%}{%- endif -%}",
+        "{%- if message['role'] == 'system' -%}{{ message['content'] }}{%- continue -%}{%- endif -%}",
+    ],
+    ids=["refuses", "leaves out", "takes strings only"],
+)
+def test_a_template_that_takes_no_system_turn_is_named(copy: Path, body: str) -> None:
+    (copy / "chat_template.jinja").write_text(
+        f"{{%- for message in messages -%}}{body}[INST]{{%- for part in message['content'] -%}}"
+        "{%- if part['type'] == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>{%- else -%}{{ part['text'] }}"
+        "{%- endif -%}{%- endfor -%}[/INST]{%- endfor -%}",
+        encoding="utf-8",
+    )
+    loaded = _load(copy)
+    assert _text(_prepare(loaded), "user").startswith("What colour")
+    with pytest.raises(
+        ModelError,
+        match="the chat template of .*model takes no system turn; leave out --system_prompt, or put its text into --pr",
+    ):
+        _prepare(loaded, system="Be brief.")
 
 
 def test_patches_of_the_layout_are_image_tokens(tiny_model: Any) -> None:

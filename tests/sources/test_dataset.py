@@ -55,7 +55,7 @@ def test_a_response_that_is_no_text_stays_where_it_is(tmp_path: Path) -> None:
         sample = loaded(tmp_path, {"problem": "Why?", "pred": value}).sample
         assert (sample.response, sample.extra) == (None, {"pred": value})
     both = loaded(tmp_path, {"problem": "Why?", "pred": [4, 5], "response": "so"}).sample
-    assert (both.response, both.extra) == (None, {"pred": [4, 5]}), "the first of the usual names counts"
+    assert (both.response, both.extra) == (None, {"pred": [4, 5], "response": "so"}), "the first of the names counts"
 
 
 def test_a_named_field_holds_the_response(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_a_named_field_holds_the_response(tmp_path: Path) -> None:
     assert {name: sample.response for name, sample in by_field.items()} == {
         "vllm": "so", "pred": "because", "ids": None, "nothing": None, "x": None
     }  # fmt: skip
-    assert by_field["vllm"].extra == {"ids": [4, 5], "nothing": None}
-    assert by_field["ids"].extra == {"vllm": "so", "ids": [4, 5], "nothing": None}, "token ids stay as they are"
+    assert by_field["vllm"].extra == {"pred": "because", "ids": [4, 5], "nothing": None}, "what is not read is kept"
+    assert by_field["ids"].extra == {"pred": "because", "vllm": "so", "ids": [4, 5], "nothing": None}, "ids stay"
     assert loaded(tmp_path, {**item, "pred": [4, 5]}, response_field="pred").sample.extra["pred"] == [4, 5]
     assert loaded(tmp_path, {**item, "answer": "42"}, response_field="answer").sample.response == "42"
 
@@ -100,16 +100,20 @@ def test_boxes_of_another_form_stay_extra_with_a_notice(tmp_path: Path, boxes: o
 
 
 def test_a_wrong_schema_names_keys_found_and_wanted(tmp_path: Path) -> None:
-    wanted = r'item 0: no text under "problem" \(keys found: id, question; wanted: id, image, problem, answer\)'
-    with pytest.raises(DatasetError, match=wanted):
-        loaded(tmp_path, {"id": 1, "question": "What?"})
-    with pytest.raises(DatasetError, match=r'no text under "problem" \(keys found: none;'):
+    nothing = r'item 0: no text under "problem", "question" or "messages"'
+    with pytest.raises(DatasetError, match=nothing + r" \(keys found: id, text; wanted: id, image, problem, answer\)"):
+        loaded(tmp_path, {"id": 1, "text": "What?"})
+    with pytest.raises(DatasetError, match=nothing + r" \(keys found: none;"):
         loaded(tmp_path, {})
-    with pytest.raises(DatasetError, match='no text under "problem"'):
-        loaded(tmp_path, {"problem": 3})
-    for image in (3, {"path": "a.png"}, ["a.png", None]):
-        with pytest.raises(DatasetError, match='item 0: "image" must be a path or a list of paths'):
+    for problem in (3, "", "  ", "<image>\n<image>", None, ["What?"]):
+        with pytest.raises(DatasetError, match=nothing):
+            loaded(tmp_path, {"problem": problem})
+    wanted = r'item 0: "image" must be a path, an object \{"path": …\}, or a list of these'
+    for image in (3, True, {"bytes": "aGk="}, {"path": None}, {"path": ["a.png"]}, ["a.png", None], [["a.png"]]):
+        with pytest.raises(DatasetError, match=wanted):
             loaded(tmp_path, {"problem": "?", "image": image})
+    with pytest.raises(DatasetError, match='item 0: "image_path" must be a path'):
+        loaded(tmp_path, {"problem": "?", "image_path": 3})
 
 
 @pytest.mark.parametrize("index", [-1, 2, 99])

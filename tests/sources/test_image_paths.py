@@ -14,14 +14,16 @@ from attnviz_video.sources.image_paths import image_roots, refuse_address, resol
 @pytest.fixture
 def roots(tmp_path: Path) -> tuple[Path, ...]:
     """data/ (the JSON's folder) with images/, and a separate image folder."""
-    for name in ("data/images/test_images", "data/images/train_images", "pictures/sub"):
+    for name in ("data/images/test_images", "data/images/train_images", "pictures/sub", "pictures/test_images"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "secret.png").write_bytes(b"x")
     return image_roots(tmp_path / "data" / "test.json", tmp_path / "pictures")
 
 
 def test_the_image_folder_comes_before_those_beside_the_json(tmp_path: Path, roots: tuple[Path, ...]) -> None:
-    places = ["data/images/train_images", "data/images/test_images", "data/images", "data", "pictures"]
+    places = [
+        "data/images/train_images", "data/images/test_images", "data/images", "data", "pictures/test_images", "pictures"
+    ]  # fmt: skip
     for place in places:
         (tmp_path / place / "a.png").write_bytes(b"x")
         assert resolve_image("a.png", roots, allow_outside=False) == tmp_path / place / "a.png"
@@ -42,7 +44,7 @@ def test_an_image_folder_that_is_a_link_is_fine(tmp_path: Path, roots: tuple[Pat
 
 def test_a_missing_image_names_the_path_tried_and_the_folder(tmp_path: Path, roots: tuple[Path, ...]) -> None:
     wanted = (
-        r"image .*pictures/b\.png not found \(looked in .*pictures and 4 folders beside the JSON file\); check --image"
+        r"image .*pictures/b\.png not found \(looked in .*pictures and 6 folders in it and beside the JSON file\); che"
     )
     with pytest.raises(ImageError, match=wanted):
         resolve_image("b.png", roots, allow_outside=False)

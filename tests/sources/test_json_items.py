@@ -53,8 +53,30 @@ def test_every_cut_is_a_dataset_error(tmp_path: Path) -> None:
 
 
 def test_a_faulty_line_of_json_lines_names_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"line 3, column 9: not valid JSON"):
-        read_items(written(tmp_path, '{"a": 1}\n{"a": 2}\n{"a": 3,\n'))
+    file = written(tmp_path, '{"a": 1}\n\n{"a": 2}\n{"a": 3,\n{"a": 4}\n')
+    items = read_items(file)
+    assert [checked_item(items[index], index, file)["a"] for index in (0, 1, 3)] == [1, 2, 4]
+    with pytest.raises(
+        DatasetError, match=r"data\.json, item 2, line 4, column 9: not valid JSON \(.*\); the line may be cut off or"
+    ):
+        checked_item(items[2], 2, file)
+
+
+def test_a_faulty_first_line_of_a_jsonl_file_blocks_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text('{"a": 1,\n{"a": 2}\n' + '{"b": ' * 200_000 + "\n", encoding="utf-8")
+    items = read_items(file)
+    assert checked_item(items[1], 1, file) == {"a": 2}
+    with pytest.raises(DatasetError, match="item 0, line 1, column 9: not valid JSON"):
+        checked_item(items[0], 0, file)
+    with pytest.raises(DatasetError, match="item 2, line 3: nested too deeply; expected a flat object"):
+        checked_item(items[2], 2, file)
+
+
+def test_a_jsonl_file_may_hold_an_array_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text(json.dumps([ITEM, ITEM], indent=1), encoding="utf-8")
+    assert read_items(file) == [ITEM, ITEM]
 
 
 def test_nesting_without_end(tmp_path: Path) -> None:
@@ -66,15 +88,21 @@ def test_nesting_without_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("1" * 5000, r"4300 digits.*; expected a list of objects in strict JSON"),
-        ("NaN", "NaN is not a JSON number; expected"),
-        ("-Infinity", "-Infinity is not a JSON number; expected"),
-        ('1, "id": 2', "the key 'id' occurs twice in one object; expected"),
+        ("1" * 5000, r"a number of 5000 digits; expected numbers of at most 4300$"),
+        ("NaN", "NaN is not a JSON number; expected strict JSON$"),
+        ("-Infinity", "-Infinity is not a JSON number; expected strict JSON$"),
+        ('1, "id": 2', "the key 'id' occurs twice in one object; expected strict JSON$"),
+        ('{"a": [{"x": 1, "x": 1}]}', "the key 'x' occurs twice in one object; expected strict JSON$"),
+        ("[" * 70 + "]" * 70, "nested more than 60 levels deep; expected a flat object$"),
+        ('{"a": ' * 900 + "1" + "}" * 900, "nested more than 60 levels deep; expected a flat object$"),
     ],
 )
 def test_what_json_does_not_allow(tmp_path: Path, value: str, message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
-        read_items(written(tmp_path, f'[{{"id": {value}}}]'))
+    file = written(tmp_path, f'[{{"id": {value}}}, {json.dumps(ITEM)}]')
+    items = read_items(file)
+    with pytest.raises(DatasetError, match=rf"data\.json, item 0: {message}"):
+        checked_item(items[0], 0, file)
+    assert checked_item(items[1], 1, file) == ITEM, "a faulty item blocks no other"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Figures for papers: one step of a trace, or a filmstrip of some, as PDF, SVG or PNG (extra `plots`)."""
