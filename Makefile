@@ -1,5 +1,5 @@
 # `run` and `test` are the two command lines of README_attention_visualization.md (a test compares them).
-.PHONY: run test bench-recording bench-rendering
+.PHONY: run test bench-recording bench-rendering bench-batch
 
 run:
 	python3 -m venv .venv && .venv/bin/python -m pip install -c constraints.txt -e . && .venv/bin/python visualize_heatmap.py --config configs/demo.yaml
@@ -14,3 +14,7 @@ bench-recording:
 # About an hour on an idle machine with two cores.
 bench-rendering:
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rendering.py
+
+# About half an hour on an idle machine with two cores.
+bench-batch:
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/batch.py

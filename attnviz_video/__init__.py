@@ -8,8 +8,10 @@ The map of the package, in the order data flows:
     tracefile  Steps ⇄ a trace on disk
     analysis   rows → weights, sinks, scale
     render     weights + layout → frames
-    export     frames → MP4
-    pipeline   the whole story in one screen; `api` and `cli` stand on it
+    export     frames → MP4, WebP, GIF, PNG; weights → figures, tables, report
+    pipeline   the whole story in one screen
+    batch      many samples of a dataset
+    views      an opened trace, and what is made of it; `api`, `commands` and `cli` stand on it
 """
 
 from attnviz_video.lazy import lazy_attributes
@@ -21,6 +23,7 @@ __all__ = [
     "AttnVizError",
     "Trace",
     "__version__",
+    "draw_figure",
     "open_trace",
     "record",
     "render_video",
@@ -32,10 +35,11 @@ __getattr__, __dir__ = lazy_attributes(
     {
         "AttentionVisualizer": "attnviz_video.api",
         "AttnVizError": "attnviz_video.errors",
-        "Trace": "attnviz_video.api",
-        "open_trace": "attnviz_video.api",
+        "Trace": "attnviz_video.views",
+        "draw_figure": "attnviz_video.views",
+        "open_trace": "attnviz_video.views",
         "record": "attnviz_video.api",
-        "render_video": "attnviz_video.api",
+        "render_video": "attnviz_video.views",
         "replay": "attnviz_video.api",
     },
 )

@@ -10,90 +10,38 @@ render_video(trace, layer_idx=20, colormap="cividis")
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from jaxtyping import Float
-
-from attnviz_video.config import RenderConfig, RunConfig
+from attnviz_video.config import FigureConfig, RenderConfig, ReportConfig, RunConfig
 from attnviz_video.core.sample import Sample
-from attnviz_video.core.trace import TraceData
-from attnviz_video.errors import UsageError
-from attnviz_video.pipeline import Recording, record_sample, render_trace
+from attnviz_video.pipeline import Recording, record_sample, render_outputs
 from attnviz_video.progress import Progress, StandardError
+from attnviz_video.views import Trace, draw_figure, open_trace, render_video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from attnviz_video.models.load import LoadedModel
 
-Config = TypeVar("Config", RunConfig, RenderConfig)
+__all__ = [
+    "AttentionVisualizer",
+    "Trace",
+    "check_response",
+    "draw_figure",
+    "load",
+    "open_trace",
+    "pictures_from",
+    "record",
+    "render_video",
+    "replay",
+    "sample_from",
+    "videos_of",
+    "with_settings",
+]
 
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """A recorded generation, opened for reading; nothing here needs the model or torch."""
-
-    folder: Path
-    data: TraceData
-
-    @property
-    def answer(self) -> str:
-        """The generated text, special tokens included."""
-        return self.data.answer_text
-
-    @property
-    def pieces(self) -> list[str]:
-        """The text of every position of prompt and answer (see `core.units` for pieces of one character)."""
-        return [token.piece for token in self.data.tokens]
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Layers whose heads were recorded one by one; `render_video` can show each."""
-        return self.data.header.head_layers
-
-    @property
-    def n_steps(self) -> int:
-        """Number of generated tokens."""
-        return len(self.data.steps)
-
-    def weights(self, step: int, layer: int, head: str | int = "mean") -> Float[np.ndarray, "keys"]:
-        """Attention of the query that produced answer token `step`: one weight per position before it.
-
-        Raises:
-            TraceError: the layer, head or step was not recorded.
-        """
-        from attnviz_video.analysis.heads import parse_head, reduce_heads
-
-        return reduce_heads(self.data, step, layer, parse_head(str(head)))
-
-    def image_weights(
-        self, step: int, layer: int, image: int = 0, head: str | int = "mean"
-    ) -> list[Float[np.ndarray, "rows columns"]]:
-        """The same weights on the patches of one image: an array [rows, columns] for each of its grids."""
-        row = self.weights(step, layer, head)[self.data.layout.patch_positions(image)]
-        return [
-            row[grid.first_patch : grid.first_patch + grid.n_patches].reshape(grid.rows, grid.columns)
-            for grid in self.data.layout.grids_of(image)
-        ]
-
-
-def open_trace(folder: str | Path, progress: Progress | None = None) -> Trace:
-    """Open a recorded trace; one whose recording did not end well is said to be incomplete.
-
-    Raises:
-        TraceError: there is none, or it is damaged or too new.
-    """
-    from attnviz_video.tracefile.read import incomplete_notice
-    from attnviz_video.tracefile.read import open_trace as open_folder
-
-    data = open_folder(Path(folder))
-    notice = incomplete_notice(data)
-    if notice:
-        (progress or StandardError()).notice(f"{folder}: {notice}")
-    return Trace(Path(folder), data)
+Config = TypeVar("Config", RunConfig, RenderConfig, FigureConfig, ReportConfig)
 
 
 def record(
@@ -138,47 +86,6 @@ def replay(model: str | Path | LoadedModel, response: str | Sequence[int] | None
         return record(model, **{"answer": "stored", **asked})
     name = "response" if isinstance(response, str) else "response_ids"
     return record(model, **{name: response, **asked})
-
-
-def render_video(
-    trace: Trace | str | Path,
-    path: str | Path | None = None,
-    *,
-    layer_idx: int | None = None,
-    progress: Progress | None = None,
-    **settings: object,
-) -> Path:
-    """Make the side-by-side video of one layer of a trace and return its path.
-
-    Without `layer_idx`, the first layer the trace was made for. Without `path`, the file stands
-    beside the trace. `settings` are the long flags of `render` by name.
-
-    Raises:
-        TraceError, UsageError, EnvironmentFault: see `pipeline.render_trace`.
-    """
-    from attnviz_video.export.names import beside_trace
-
-    told = progress or StandardError()
-    opened = trace if isinstance(trace, Trace) else open_trace(trace, told)
-    config = with_settings(RenderConfig(), settings)
-    layer = shown_layers(opened, None if layer_idx is None else (layer_idx,))[0]
-    target = Path(path) if path is not None else beside_trace(opened.folder, layer)
-    return render_trace(opened.data, layer, config, target, told)
-
-
-def shown_layers(trace: Trace, asked: Sequence[int] | None) -> tuple[int, ...]:
-    """The layers to show, counted from 0, each once: those asked for (negative from the end), else the trace's own.
-
-    Raises:
-        UsageError: a layer that the model does not have.
-    """
-    header = trace.data.header
-    n_layers = header.model.n_layers
-    layers = (header.shown_layers or header.head_layers) if asked is None else tuple(asked)
-    for layer in layers:
-        if not -n_layers <= layer < n_layers:
-            raise UsageError(f"--layer_idx {layer}: the model has layers 0 to {n_layers - 1} (or -{n_layers} to -1)")
-    return tuple(dict.fromkeys(layer % n_layers for layer in layers))
 
 
 class AttentionVisualizer:
@@ -241,29 +148,14 @@ class AttentionVisualizer:
 
 def videos_of(recording: Recording, config: RunConfig, progress: Progress) -> list[Path]:
     """One video for each shown layer of a recording, under the names the README promises."""
-    from attnviz_video.export.names import video_path
+    from attnviz_video.export.names import output_paths
 
     trace = open_trace(recording.trace_folder, progress)
     paths = []
     for layer in recording.shown_layers:
-        path = video_path(config.export, layer, n_layers=len(recording.shown_layers))
-        paths.append(render_trace(trace.data, layer, config, path, progress))
+        outputs = output_paths(config.export, layer, n_layers=len(recording.shown_layers))
+        paths += render_outputs(trace.data, layer, config, outputs, progress)
     return paths
-
-
-def videos_beside(trace: Trace, config: RenderConfig, progress: Progress) -> list[Path]:
-    """One video for each asked layer of a trace, beside the trace's folder unless `-o` or `--output_dir` say otherwise.
-
-    Raises:
-        AttnVizError: as `render_video`.
-    """
-    from attnviz_video.export.names import rendered_path
-
-    layers = shown_layers(trace, config.layer_idx)
-    targets = [rendered_path(config.export, trace.folder, layer, n_layers=len(layers)) for layer in layers]
-    return [
-        render_trace(trace.data, layer, config, path, progress) for layer, path in zip(layers, targets, strict=True)
-    ]
 
 
 def check_response(sample: Sample, config: RunConfig) -> None:

@@ -12,15 +12,16 @@ from PIL import Image
 
 import attnviz_video
 from attnviz_video import AttentionVisualizer, open_trace, record, render_video
-from attnviz_video.api import pictures_from, shown_layers, with_settings
+from attnviz_video.api import pictures_from, with_settings
 from attnviz_video.config import RunConfig
 from attnviz_video.core.sample import Sample
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.progress import Silent
 from attnviz_video.testing.video import probe
+from attnviz_video.views import shown_layers
 from tests.tracefile.made import made
 
-SMALL: dict[str, Any] = {"width": 640, "height": 360, "pace": 8.0}
+SMALL: dict[str, Any] = {"width": 640, "height": 360, "tokens_per_second": 8.0}
 
 
 class Heard(Silent):

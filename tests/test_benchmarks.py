@@ -64,3 +64,19 @@ def test_the_recording_benchmark_runs_and_writes_its_table(tmp_path: Path) -> No
     }  # fmt: skip
     assert result["machine"]["threads"] == 1
     assert all(row["measure"] in run.stdout for row in result["rows"])
+
+
+@pytest.mark.slow
+def test_the_rendering_benchmark_runs_and_writes_its_table(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/rendering.py", "--size", "480x270", "--tokens", "6", "--growth_to", "20",
+               "--memory_tokens", "6,12", "--old_tokens", "2", "--worker_tokens", "4", "--rounds", "1", "--results",
+               str(tmp_path)]  # fmt: skip
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    (file,) = tmp_path.glob("rendering-*.json")
+    result = json.loads(file.read_text())
+    assert {row["section"].split(",")[0].split(" ")[0] for row in result["rows"]} == {
+        "trace", "painting", "peak", "the", "--render_workers",
+    }  # fmt: skip
+    assert all(row["value"] > 0 for row in result["rows"])
+    assert all(row["measure"] in run.stdout for row in result["rows"])

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from attnviz_video import api, cli, pipeline
+from attnviz_video.commands.listing import COMMANDS
 from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import replace_settings
 from attnviz_video.config.demo import demo_config, with_demo
@@ -24,7 +25,7 @@ from attnviz_video.testing.video import probe
 from attnviz_video.tracefile.read import open_trace
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--width", "640", "--height", "360", "--pace", "8"]
+SMALL = ["--width", "640", "--height", "360", "--tokens_per_second", "8"]
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_data_alone_are_shown_to_the_demo_model() -> None:
 
 def test_an_unknown_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
     assert failure(capsys, ["rendre"]) == "error: unknown command 'rendre'; did you mean 'render'?"
-    assert failure(capsys, ["zzz"]) == "error: unknown command 'zzz'; the commands are: run, render, layers"
+    assert failure(capsys, ["zzz"]) == f"error: unknown command 'zzz'; the commands are: {', '.join(COMMANDS)}"
 
 
 def test_a_command_after_flags_is_told_to_come_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,7 +361,8 @@ def test_f24_a_signal_before_anything_is_loaded_is_130_with_one_line(
     def stopped(*anything: object) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(cli, "reporter", stopped)
+    for command in ("run", "render"):
+        monkeypatch.setattr(f"attnviz_video.commands.{command}.reporter", stopped)
     assert failure(capsys, ["--question", "x"], exit_code=130) == "error: stopped by SIGTERM"
     assert failure(capsys, ["render", "x"], exit_code=130) == "error: stopped by SIGTERM"
 

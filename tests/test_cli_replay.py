@@ -19,7 +19,7 @@ from attnviz_video.tracefile.manifest import load_manifest
 from tests.capture.comparing import HALF_UNIT
 
 RESPONSE = "<think>It is red. 红色</think><answer>1</answer><|im_end|>"
-SMALL = ["--width", "640", "--height", "360", "--pace", "8"]
+SMALL = ["--width", "640", "--height", "360", "--tokens_per_second", "8"]
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def test_a_response_of_the_item_becomes_a_video(
     assert trace.answer == RESPONSE
     header = trace.data.header
     assert header.kind == "replay"
-    assert header.generation == {"response_from": "field pred", "retokenised": True, "replay_depth": "full"}
+    how = {name: header.generation[name] for name in header.generation if name not in ("prompt", "images")}
+    assert how == {"response_from": "field pred", "retokenised": True, "replay_depth": "full"}
     assert header.sample.response == RESPONSE
     assert {token.segment for token in trace.data.tokens[trace.data.n_prompt :]} == {"think", "answer", "other"}
 
@@ -110,7 +111,7 @@ def test_shown_depth_leaves_out_what_was_not_run(flags: list[str], tmp_path: Pat
         (["--response_field", "empty"], "data.json, item 0: field empty is empty: there is nothing to replay"),
         (["--response_field", "nowhere"], "data.json, item 0: no response to replay under 'nowhere': expected text or"),
         (["--response_field", "pred", "--sample_idx", "1"], "data.json, item 1: no response to replay under 'pred'"),
-        (["--answer", "stored", "--sample_idx", "1"], "item 1: no response to replay (looked under pred, response)"),
+        (["--answer", "stored", "--sample_idx", "1"], "item 1: no response to replay (looked under pred, prediction,"),
         (["--response", ""], "--response is empty: there is nothing to replay; use --answer generate"),
         (["--response", "so", "--response_ids", "4"], "--response and --response_ids each name a response to replay"),
         (["--answer", "generate", "--response", "so"], "--answer generate and --response, which names a response"),

@@ -23,8 +23,8 @@ def in_shell(program: str, redirection: str) -> subprocess.CompletedProcess[str]
 
 
 REPORTING = (
-    "import sys; from pathlib import Path; from attnviz_video import cli\n"
-    "cli.dispatch = lambda words: cli.report(cli.ConsoleSettings(), Path('t'), [Path('a.mp4')])\n"
+    "import sys; from pathlib import Path; from attnviz_video import cli; from attnviz_video.commands import console\n"
+    "cli.dispatch = lambda words: console.report(console.ConsoleSettings(), Path('t'), [Path('a.mp4')])\n"
     "sys.exit(cli.main([]))"
 )
 

@@ -18,7 +18,8 @@ from attnviz_video.core.prepared import Prepared
 from attnviz_video.models.decoder import attention_modules
 from attnviz_video.models.load import LoadedModel
 from attnviz_video.models.prompt import prepare
-from attnviz_video.models.settings import DEFAULT_PROMPT_TEMPLATE
+from attnviz_video.models.prompt_templates import prompt_of
+from attnviz_video.models.settings import ModelSettings
 from attnviz_video.sources.dataset import load_samples
 from tests.capture.in_memory import EAGER_CAN_BE_WATCHED
 from tests.capture.test_recorder import all_rows, eager_attentions
@@ -35,7 +36,7 @@ def loaded() -> LoadedModel:
 @pytest.fixture(params=["demo", "demo_pairs"], ids=["one image", "two images"])
 def prepared(request: pytest.FixtureRequest, loaded: LoadedModel) -> Prepared:
     sample = load_samples(SAMPLES / f"{request.param}.json", SAMPLES / "images")[0]
-    return prepare(loaded, sample, pictures_from((), sample), DEFAULT_PROMPT_TEMPLATE)
+    return prepare(loaded, sample, pictures_from((), sample), prompt_of(sample, ModelSettings()).template)
 
 
 def plain_ids(loaded: LoadedModel, prepared: Prepared) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from attnviz_video.cli import RunArguments
+from attnviz_video.commands.run import RunArguments
 from attnviz_video.config.compose import parse
 from attnviz_video.config.fields import settings_of
 

@@ -104,10 +104,11 @@ def test_one_version_everywhere() -> None:
 def test_makefile_repeats_the_readme() -> None:
     readme = [line.strip() for line in README.read_text(encoding="utf-8").splitlines()]
     recipes = dict(re.findall(r"^([\w-]+):\n\t(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert recipes.keys() == {"run", "test", "bench-recording"}
+    assert recipes.keys() == {"run", "test", "bench-recording", "bench-rendering", "bench-batch"}
     for target in ("run", "test"):
         assert recipes[target].strip() in readme
-    assert (ROOT / recipes["bench-recording"].split()[-1]).is_file()
+    for target in ("bench-recording", "bench-rendering", "bench-batch"):
+        assert (ROOT / recipes[target].split()[-1]).is_file()
 
 
 def test_ci_finds_one_test_line_in_the_readme() -> None:
@@ -187,14 +188,22 @@ def test_wheel_carries_the_demo(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
         "from attnviz_video.shipped import shipped\n"
-        "for name in ('configs/demo.yaml', 'samples/demo.json', 'samples/demo_model/config.json', 'samples/images'):\n"
+        "for name in ('configs/demo.yaml', 'configs/reason_rft.yaml', 'configs/prompts/cot-trance.txt',\n"
+        "             'samples/demo.json', 'samples/demo_model/config.json', 'samples/images'):\n"
         "    print(shipped(name))\n"
     )
     result = run_python("-I", "-c", program, cwd=empty)
     require_success(result)
     assert all(line.startswith(str(installed)) for line in result.stdout.splitlines())
     assert any((installed / "attnviz_video/_shipped/samples/images").glob("*.png"))
+    prompts = {file.name for file in (installed / "attnviz_video/_shipped/configs/prompts").iterdir()}
+    assert prompts == {file.name for file in (ROOT / "configs/prompts").iterdir()}
     assert any((installed / "attnviz_video/render/fonts").glob("*.ttf"))
+    viewer = ROOT / "attnviz_video/export/viewer"
+    carried = installed / "attnviz_video/export/viewer"
+    assert {path.relative_to(carried) for path in carried.rglob("*")} == {
+        path.relative_to(viewer) for path in viewer.rglob("*")
+    }
 
 
 def copy_tree(target: Path) -> None:

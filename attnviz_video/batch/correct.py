@@ -1,0 +1,66 @@
+"""Whether an answer is right, where that can be known without the scoring rules of a benchmark."""
+
+from __future__ import annotations
+
+import math
+import re
+from contextlib import suppress
+
+from attnviz_video.core.sample import Sample
+
+#: Fields of a dataset item that hold a verdict on its stored response.
+VERDICTS = ("correct", "score", "accuracy")
+#: A score of at least this is right; tasks with parts give less.
+FULL_SCORE = 1.0
+#: Longer reference answers are descriptions: that a text differs from them does not make it wrong.
+LONGEST_REFERENCE = 40
+
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+
+
+def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool | None, str | None]:
+    """Whether `response` answers the sample, and how that is known; (None, None) where it is not.
+
+    A verdict in the dataset counts for the response it came with. Otherwise the text in the last `<answer>` tags, or
+    all of a short text, is compared with a short reference: numbers by value, words without case and outer punctuation.
+    """
+    if replayed:
+        for name in VERDICTS:
+            verdict = sample.extra.get(name)
+            if isinstance(verdict, bool | int | float):
+                return float(verdict) >= FULL_SCORE, f"field {name}"
+    reference = (sample.answer or "").strip()
+    tagged = _ANSWER.findall(reference)
+    wanted = plain(tagged[-1] if tagged else reference)
+    if not wanted or len(wanted) > LONGEST_REFERENCE:
+        return None, None
+    found = _ANSWER.findall(response)
+    given = plain(found[-1] if found else response)
+    if same(given, wanted):
+        return True, "compared"
+    # Long text without tags may hold the answer somewhere, and one that was cut off while thinking holds none.
+    whole = found or (len(given) <= 2 * LONGEST_REFERENCE and "<think>" not in response)
+    return (False, "compared") if whole else (None, None)
+
+
+def final_answer(response: str) -> str:
+    """What a response comes to: the text in its last `<answer>` tags, else its last line."""
+    tagged = _ANSWER.findall(response)
+    if tagged:
+        return str(tagged[-1]).strip()
+    lines = [line.strip() for line in response.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def plain(text: str) -> str:
+    """Text as it is compared."""
+    return " ".join(text.casefold().split()).strip(" .,;:!?\"'$()[]{}")
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two plain texts say the same."""
+    if one == other:
+        return True
+    with suppress(ValueError):
+        return math.isclose(float(one), float(other), rel_tol=1e-6, abs_tol=1e-9)
+    return False

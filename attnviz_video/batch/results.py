@@ -1,0 +1,139 @@
+"""`results.jsonl`, one line per attempt, only ever appended to; and `summary.csv`, made of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from attnviz_video.export.csv_cells import plain_cell
+from attnviz_video.files import os_errors, write_atomic
+
+Row = dict[str, object]
+
+#: Columns of summary.csv, and where in a row their values stand.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "index": ("index",),
+    "id": ("id",),
+    "status": ("status",),
+    "attempts": ("attempt",),
+    "error_kind": ("error", "kind"),
+    "error": ("error", "sentence"),
+    "question": ("question",),
+    "answer": ("answer",),
+    "response": ("response",),
+    "correct": ("correct",),
+    "image_share": ("image_share",),
+    "n_tokens": ("n_tokens",),
+    "seconds_record": ("seconds", "record"),
+    "seconds_render": ("seconds", "render"),
+    "peak_memory_mb": ("peak_memory_mb",),
+    "folder": ("folder",),
+    "trace": ("trace",),
+    "videos": ("videos",),
+    "poster": ("poster",),
+    "notices": ("input_notices",),
+}
+
+
+class ResultsWriter:
+    """Appends rows; a line that a killed run left half-written stays as it is, on a line of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
+        self.path = path
+        with os_errors(path):
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            size = os.fstat(self._handle).st_size
+            if size and os.pread(self._handle, 1, size - 1) != b"\n":
+                os.write(self._handle, b"\n")
+
+    def append(self, row: Row) -> None:
+        """One more line, in one write: no signal comes between its bytes.
+
+        Raises:
+            DiskFullError, EnvironmentFault: it cannot be written.
+        """
+        line = json.dumps(row, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+        with os_errors(self.path, len(line)):
+            written = os.write(self._handle, line)
+            while written < len(line):  # the disk took a part; the rest fails, or follows
+                written += os.write(self._handle, line[written:])
+
+    def close(self) -> None:
+        """Wait until all lines are on the disk."""
+        if self._handle >= 0:
+            with os_errors(self.path):
+                os.fsync(self._handle)
+                os.close(self._handle)
+            self._handle = -1
+
+
+def read_rows(files: Sequence[Path]) -> list[Row]:
+    """The rows of several files in the order they were written; lines that are no rows are left out.
+
+    Raises:
+        EnvironmentFault: a file cannot be read.
+    """
+    rows: list[Row] = []
+    for file in files:
+        with os_errors(file):
+            lines = file.read_bytes().split(b"\n")
+        rows += [row for row in map(row_of, lines) if row is not None]
+    return sorted(rows, key=lambda row: str(row.get("ended", ""))) if len(files) > 1 else rows
+
+
+def row_of(line: bytes) -> Row | None:
+    """The row in a line; None for an empty line, a torn one, or something else."""
+    if not line.strip():
+        return None
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("index"), int) and "status" in row else None
+
+
+def latest(rows: Iterable[Row]) -> dict[int, Row]:
+    """The last row of every sample, by index."""
+    return {int(str(row["index"])): row for row in rows}
+
+
+def write_summary(path: Path, rows: Iterable[Row]) -> None:
+    """One line per sample: its last attempt.
+
+    Raises:
+        DiskFullError, EnvironmentFault: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for _, row in sorted(latest(rows).items()):
+        writer.writerow([cell(value_at(row, place)) for place in COLUMNS.values()])
+    write_atomic(path, text.getvalue().encode("utf-8", "replace"))
+
+
+def value_at(row: Mapping[str, object], place: Sequence[str]) -> object:
+    """The value under nested keys; None where there is none."""
+    value: object = row
+    for key in place:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def cell(value: object) -> object:
+    """A value as a cell: text, or a number; no spreadsheet takes it for a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return value
+    return plain_cell("; ".join(map(str, value)) if isinstance(value, list) else str(value))
