@@ -32,12 +32,14 @@ def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool |
     reference = (sample.answer or "").strip()
     tagged = _ANSWER.findall(reference)
     wanted = plain(tagged[-1] if tagged else reference)
-    if not wanted or len(wanted) > LONGEST_REFERENCE:
+    if not wanted:
         return None, None
     found = _ANSWER.findall(response)
     given = plain(found[-1] if found else response)
     if same(given, wanted):
         return True, "compared"
+    if len(wanted) > LONGEST_REFERENCE:
+        return None, None
     # Long text without tags may hold the answer somewhere, and one that was cut off while thinking holds none.
     whole = found or (len(given) <= 2 * LONGEST_REFERENCE and "<think>" not in response)
     return (False, "compared") if whole else (None, None)

@@ -26,6 +26,7 @@ def sample(answer: str | None, **extra: object) -> Sample:
         ("3", "<think>first I count the", None),
         ("3", "<answer>3", True),
         ("a" * 41, "b", None),
+        ("a" * 41, "A" * 41, True),
         ("", "b", None),
         (None, "b", None),
     ],
