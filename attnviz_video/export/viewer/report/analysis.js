@@ -1,0 +1,209 @@
+// Rows to what is painted: convention, sinks, scale, levels. The formulas are those of the Python package
+// (analysis/sinks.py, analysis/scale.py), which a test compares number by number.
+
+const SINK_FACTOR = 5;
+const TEXT_SHARE = 0.1;
+const IMAGE_SHARE = 0.03;
+const PRESENCE = 0.9;
+const MIN_STEPS = 8;
+const FIRST_POSITIONS = 4;
+const SMALLEST_MEAN = 2 ** -14;
+const COVERED = 0.995;
+const SMALLEST_TOP = 2 ** -24;
+const N_BINS = 0x7c00;
+
+const isUsable = (weight) => weight >= 0 && weight < Infinity;
+
+/** The answer token whose row is shown while `step` is current; null where there is none. */
+function rowStepOf(step, convention) {
+  const wanted = convention === 'predicting' ? step : step + 1;
+  return frameSet.has(wanted) && rowNumber.has(wanted) ? wanted : null;
+}
+
+/** One layer and head with its settings: sinks, scale, and the weights of every frame. */
+class Analysis {
+  constructor(rows, settings) {
+    this.rows = rows;
+    this.settings = settings;
+    this.units = data.units[settings.showPrompt].filter((unit) => unit[4] < 0);
+    this.rowSteps = data.frames.map((step) => rowStepOf(step, settings.convention));
+    this.tallySinks();
+    this.sinkSet = new Set(this.sinks.map((sink) => sink.position));
+    this.unitSinks = this.units.map((unit) => this.sinks.some((s) => s.position >= unit[0] && s.position < unit[1]));
+    this.tops = settings.scale === 'shared' ? this.sharedTops() : null;
+  }
+
+  tallySinks() {
+    const n = data.nPositions;
+    const sum = new Float64Array(n);
+    const seen = new Uint32Array(n);
+    const high = new Uint32Array(n);
+    const text = [];
+    const patches = [];
+    for (let position = 0; position < n; position++) (imageOf[position] < 0 ? text : patches).push(position);
+    let count = 0;
+    for (const step of this.rowSteps) {
+      if (step === null) continue;
+      count++;
+      const row = this.rows.row(step);
+      for (let position = 0; position < row.length; position++) {
+        if (!isUsable(row[position])) continue;
+        sum[position] += row[position];
+        seen[position]++;
+      }
+      markHigh(row, text, TEXT_SHARE, high);
+      markHigh(row, patches, IMAGE_SHARE, high);
+    }
+    this.mean = sum.map((value, position) => value / Math.max(seen[position], 1));
+    this.sinks = [];
+    for (let position = 0; position < n && count; position++) {
+      let found = high[position] >= PRESENCE * count;
+      if (count < MIN_STEPS && position >= FIRST_POSITIONS) found = false;
+      if (position < FIRST_POSITIONS && !high[position]) found = false;
+      if (found) this.sinks.push({ position, weight: this.mean[position] });
+    }
+    this.sinks.sort((one, other) => other.weight - one.weight);
+  }
+
+  /** The recorded row behind frame `number`; null where the convention has none. */
+  row(number) {
+    const step = this.rowSteps[number];
+    return step === null ? null : this.rows.row(step);
+  }
+
+  /** `row` with the sinks treated as the settings say. */
+  treated(row) {
+    if (row === null || this.settings.sinks === 'raw') return row;
+    const result = Float32Array.from(row);
+    if (this.settings.sinks === 'mask') {
+      for (const sink of this.sinks) if (sink.position < row.length) result[sink.position] = NaN;
+    } else {
+      for (let i = 0; i < row.length; i++) result[i] = row[i] / Math.max(this.mean[i], SMALLEST_MEAN);
+    }
+    return result;
+  }
+
+  /** Sum of the tokens of a display unit; NaN where the row does not see all of it. */
+  unitWeight(row, unit) {
+    return row === null || unit[1] > row.length ? NaN : sumAsNumpy(row, unit[0], unit[1]);
+  }
+
+  /** Adds the weights that frame `number` paints to histograms of half floats: text, image, and the sinks of each. */
+  tally(number, bins) {
+    const row = this.treated(this.row(number));
+    if (row === null) return;
+    const limit = nPrompt + data.frames[number];
+    for (let index = 0; index < this.units.length && this.units[index][1] <= limit; index++) {
+      const weight = this.unitWeight(row, this.units[index]);
+      if (isUsable(weight)) bins[this.unitSinks[index] ? 2 : 0][halfBits(weight)]++;
+    }
+    data.patches.forEach((positions, image) => {
+      const painted = data.painted && data.painted[image];
+      positions.forEach((position, patch) => {
+        const weight = row[position];
+        if (isUsable(weight) && (!painted || painted[patch])) bins[this.sinkSet.has(position) ? 3 : 1][halfBits(weight)]++;
+      });
+    });
+  }
+
+  sharedTops() {
+    const bins = emptyBins();
+    for (let number = 0; number < data.frames.length; number++) this.tally(number, bins);
+    return topsOf(bins, COVERED, this.settings.scope === 'joint');
+  }
+
+  /** The scale of frame `number`: top weights of text and image, and whether larger ones exist. */
+  scale(number) {
+    if (this.tops) return this.tops;
+    const bins = emptyBins();
+    this.tally(number, bins);
+    return topsOf(bins, 1, this.settings.scope === 'joint');
+  }
+
+  /** The level (0 to 1) of a weight under a top; NaN for what is no weight. */
+  level(weight, top) {
+    if (!isUsable(weight)) return NaN;
+    return Math.min(1, Math.fround(weight) / Math.fround(top)) ** this.settings.gamma;
+  }
+}
+
+function emptyBins() {
+  return [0, 1, 2, 3].map(() => new Uint32Array(N_BINS));
+}
+
+function markHigh(row, positions, share, high) {
+  const own = [];
+  for (const position of positions) if (position < row.length) own.push(position);
+  if (!own.length) return;
+  const weights = Float32Array.from(own, (position) => (isUsable(row[position]) ? row[position] : 0));
+  let sum = 0;
+  for (const weight of weights) sum += weight;
+  const sorted = Float32Array.from(weights).sort();
+  const middle = sorted.length >> 1;
+  const median = sorted.length % 2 ? sorted[middle] : Math.fround((sorted[middle - 1] + sorted[middle]) / 2);
+  const threshold = Math.fround(Math.max(SINK_FACTOR * median, share * sum));
+  own.forEach((position, index) => {
+    if (weights[index] >= threshold && weights[index] > 0) high[position]++;
+  });
+}
+
+function quantile(histograms, share) {
+  let total = 0;
+  for (const bins of histograms) for (const count of bins) total += count;
+  if (!total) return 0;
+  const rank = Math.max(1, Math.ceil(share * total));
+  let passed = 0;
+  for (let bits = 0; bits < N_BINS; bits++) {
+    for (const bins of histograms) passed += bins[bits];
+    if (passed >= rank) return halfFloats()[bits];
+  }
+  return 0;
+}
+
+function topsOf(bins, covered, joint) {
+  const largest = (regions) => Math.max(...regions.flatMap((r) => [quantile([bins[r]], 1), quantile([bins[r + 2]], 1)]));
+  const top = (regions) => {
+    const weights = regions.map((region) => bins[region]);
+    return quantile(weights, covered) || quantile(weights, 1) || largest(regions) || SMALLEST_TOP;
+  };
+  const tops = joint ? [top([0, 1]), top([0, 1])] : [top([0]), top([1])];
+  return { text: tops[0], image: tops[1], textClipped: largest([0]) > tops[0], imageClipped: largest([1]) > tops[1] };
+}
+
+/** Where a row's weight lies: on each image, on sinks, and how it is spread. */
+function rowFacts(row, sinks) {
+  let total = 0;
+  let largest = -Infinity;
+  const images = data.images.map(() => 0);
+  for (let position = 0; position < row.length; position++) {
+    const weight = isUsable(row[position]) ? row[position] : 0;
+    total += weight;
+    if (weight > largest) largest = weight;
+    if (imageOf[position] >= 0) images[imageOf[position]] += weight;
+  }
+  const scale = total || 1;
+  let entropy = 0;
+  for (const value of row) if (isUsable(value) && value > 0) entropy -= (value / scale) * Math.log(value / scale);
+  let sinkSum = 0;
+  for (const sink of sinks) if (sink.position < row.length && isUsable(row[sink.position])) sinkSum += row[sink.position];
+  return { sum: total, largest, entropy, images: images.map((w) => w / scale), sinkShare: sinkSum / scale, keys: row.length };
+}
+
+/** Mean of several rows; a key that a row cannot see takes no weight of it. */
+function meanRow(rows) {
+  const mean = new Float64Array(Math.max(...rows.map((row) => row.length)));
+  for (const row of rows) for (let i = 0; i < row.length; i++) mean[i] += row[i] / rows.length;
+  return Float32Array.from(mean);
+}
+
+/** How many weights of a row are larger, and how many are equal: the rank and its ties. */
+function rankOf(row, position) {
+  const own = row[position];
+  let larger = 0;
+  let equal = 0;
+  for (const value of row) {
+    if (value > own) larger++;
+    else if (value === own) equal++;
+  }
+  return { rank: larger + 1, ties: equal };
+}

@@ -1,0 +1,249 @@
+// The image panel: every picture under its patch overlay.
+
+const picturesPanel = document.getElementById('pictures');
+const loadedImages = data.images.map(() => null);
+let figures = [];
+
+async function loadImages() {
+  await Promise.all(data.images.map(async (info, index) => {
+    const image = new Image();
+    image.src = info.src;
+    try {
+      await image.decode();
+      loadedImages[index] = image;
+      touch('images');
+    } catch {
+      loadedImages[index] = null; // the patches are painted on nothing
+    }
+  }));
+}
+
+function buildPictures() {
+  document.body.classList.toggle('no-images', !data.pictures.length);
+  figures = data.pictures.map((picture) => {
+    const canvas = make('canvas');
+    const title = make('span', 'name');
+    const share = make('span', 'number');
+    const fill = make('span', 'bar-fill');
+    const info = data.images[picture.image];
+    title.textContent = `${data.images.length > 1 ? `${picture.image + 1} · ` : ''}${info.name}${picture.area ? ` · ${picture.area}` : ''}`;
+    const figure = make('figure', '', canvas, make('figcaption', '', title, make('span', 'bar-track', fill), share));
+    const own = { picture, canvas, figure, share, fill, width: 0, height: 0 };
+    canvas.addEventListener('pointermove', (event) => hoverPatch(own, event));
+    canvas.addEventListener('pointerleave', hideTooltip);
+    canvas.addEventListener('click', (event) => clickPatch(own, event));
+    return own;
+  });
+  picturesPanel.replaceChildren(...figures.map((own) => own.figure));
+}
+
+/** Room for all pictures: as large as they can be with none out of sight, but not smaller than can be read. */
+function measurePictures() {
+  const style = getComputedStyle(picturesPanel);
+  const width = picturesPanel.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  const height = picturesPanel.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+  const caption = 34;
+  const free = style.overflowY === 'visible' ? Infinity : height;
+  let best = 0;
+  let columns = 1;
+  for (let tried = 1; tried <= Math.max(1, figures.length); tried++) {
+    const cell = (width - 14 * (tried - 1)) / tried;
+    const rows = Math.ceil(figures.length / tried);
+    const used = figures.map(({ picture }) => Math.min(cell, ((free - rows * caption) / rows) * aspect(picture)));
+    const area = used.reduce((sum, own, i) => sum + (own * own) / aspect(figures[i].picture), 0);
+    if (area > best) [best, columns] = [area, tried];
+  }
+  const rows = Math.ceil(figures.length / columns);
+  const cell = (width - 14 * (columns - 1)) / columns;
+  for (const own of figures) {
+    const ratio = aspect(own.picture);
+    own.width = Math.max(Math.min(cell, 140), Math.min(cell, ((free - rows * caption) / rows) * ratio));
+    own.height = own.width / ratio;
+    own.figure.style.width = `${own.width}px`;
+  }
+}
+
+function aspect(picture) {
+  const [left, top, right, bottom] = picture.crop;
+  return (right - left) / (bottom - top);
+}
+
+function paintPictures() {
+  const row = state.analysis ? state.analysis.treated(shownRow()) : null;
+  const scale = shownScale();
+  for (const own of figures) paintPicture(own, row, scale);
+  const raw = shownRow();
+  const shares = raw ? rowFacts(raw, []).images : null;
+  for (const own of figures) {
+    const share = shares ? shares[own.picture.image] : NaN;
+    own.share.textContent = raw ? `${percent(share)}${own.width < 240 ? '' : ' of the row'}` : 'no row';
+    own.fill.style.width = `${100 * (Number.isNaN(share) ? 0 : share)}%`;
+  }
+}
+
+function paintPicture(own, row, scale) {
+  const { picture, canvas } = own;
+  const context = fitCanvas(canvas, own.width, own.height);
+  const [left, top, right] = picture.crop;
+  const zoom = own.width / (right - left);
+  const info = data.images[picture.image];
+  const image = loadedImages[picture.image];
+  context.imageSmoothingQuality = 'high';
+  if (image) context.drawImage(image, -left * zoom, -top * zoom, info.width * zoom, info.height * zoom);
+  let peak = null;
+  for (const grid of picture.grids) {
+    const places = cellPlaces(grid, left, top, zoom);
+    if (row && state.opacity > 0) paintCells(context, picture, grid, places, row, scale);
+    if (state.grid) paintGrid(context, places);
+    if (row) peak = heaviest(picture, grid, row, peak, places);
+    paintMarks(context, picture, grid, places);
+  }
+  if (peak && peak.weight > 0) ring(context, peak.box);
+  if (state.boxes) paintBoxes(context, picture, left, top, zoom);
+}
+
+/** Edges of the cells on the canvas, on whole pixels of the screen, so that no seam shows. */
+function cellPlaces(grid, left, top, zoom) {
+  const ratio = window.devicePixelRatio || 1;
+  const snap = (value) => Math.round(value * ratio) / ratio;
+  return { x: grid.x.map((x) => snap((x - left) * zoom)), y: grid.y.map((y) => snap((y - top) * zoom)) };
+}
+
+function paintCells(context, picture, grid, { x, y }, row, scale) {
+  const colors = imageColors();
+  const positions = data.patches[picture.image];
+  for (let r = 0; r < grid.rows; r++) {
+    for (let c = 0; c < grid.columns; c++) {
+      const level = state.analysis.level(row[positions[grid.first + r * grid.columns + c]], scale.image);
+      if (Number.isNaN(level)) {
+        hatchCell(context, x[c], y[r], x[c + 1] - x[c], y[r + 1] - y[r]);
+        continue;
+      }
+      const step = stepOf(level);
+      context.fillStyle = `rgba(${colors[3 * step]},${colors[3 * step + 1]},${colors[3 * step + 2]},${overlayAlpha(step)})`;
+      context.fillRect(x[c], y[r], x[c + 1] - x[c], y[r + 1] - y[r]);
+    }
+  }
+}
+
+function hatchCell(context, x, y, width, height) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.strokeStyle = themed('nan-stroke');
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (let d = -height; d < width; d += 7) {
+    context.moveTo(x + d, y + height);
+    context.lineTo(x + d + height, y);
+  }
+  context.stroke();
+  context.restore();
+}
+
+function paintGrid(context, { x, y }) {
+  const gap = Math.min((x[x.length - 1] - x[0]) / (x.length - 1), (y[y.length - 1] - y[0]) / (y.length - 1));
+  if (gap < 5) return;
+  context.strokeStyle = `rgba(255,255,255,${gap < 16 ? 0.14 : 0.34})`;
+  context.lineWidth = 1;
+  context.beginPath();
+  for (const at of x) { context.moveTo(at, y[0]); context.lineTo(at, y[y.length - 1]); }
+  for (const at of y) { context.moveTo(x[0], at); context.lineTo(x[x.length - 1], at); }
+  context.stroke();
+}
+
+function cellBox(grid, { x, y }, patch) {
+  const r = Math.floor((patch - grid.first) / grid.columns);
+  const c = (patch - grid.first) % grid.columns;
+  return [x[c], y[r], x[c + 1] - x[c], y[r + 1] - y[r]];
+}
+
+function heaviest(picture, grid, row, peak, places) {
+  const positions = data.patches[picture.image];
+  let best = peak;
+  for (let patch = grid.first; patch < grid.first + grid.rows * grid.columns; patch++) {
+    const weight = row[positions[patch]];
+    if (isUsable(weight) && (!best || weight > best.weight)) best = { weight, box: cellBox(grid, places, patch) };
+  }
+  return best;
+}
+
+/** A white ring in a black one: seen on every picture. */
+function ring(context, box, color = themed('peak-inner')) {
+  // Around a small cell rather than over it.
+  const out = box[2] < 24 || box[3] < 24 ? 4 : 0;
+  const [x, y] = [Math.max(0, box[0] - out), Math.max(0, box[1] - out)];
+  const [width, height] = [box[0] + box[2] + out - x, box[1] + box[3] + out - y];
+  context.lineWidth = 4;
+  context.strokeStyle = themed('peak-outer');
+  context.strokeRect(x + 1, y + 1, width - 2, height - 2);
+  context.lineWidth = 2;
+  context.strokeStyle = color;
+  context.strokeRect(x + 1, y + 1, width - 2, height - 2);
+}
+
+function paintMarks(context, picture, grid, places) {
+  const own = (position) => imageOf[position] === picture.image && patchOf[position] >= grid.first
+    && patchOf[position] < grid.first + grid.rows * grid.columns;
+  for (const sink of state.analysis ? state.analysis.sinks : []) {
+    if (!own(sink.position)) continue;
+    const [x, y, width, height] = cellBox(grid, places, patchOf[sink.position]);
+    context.beginPath();
+    context.arc(x + width / 2, y + height / 2, Math.max(2.5, Math.min(5, width / 5)), 0, 7);
+    context.fillStyle = themed('sink-fill');
+    context.fill();
+    context.strokeStyle = themed('sink-rim');
+    context.lineWidth = 1;
+    context.stroke();
+  }
+  for (const position of state.pinned) {
+    if (own(position)) ring(context, cellBox(grid, places, patchOf[position]), themed('box-truth'));
+  }
+}
+
+function paintBoxes(context, picture, left, top, zoom) {
+  context.font = '600 12px system-ui, sans-serif';
+  for (const [phrase, image, x0, y0, x1, y1] of data.boxes) {
+    if (image !== picture.image) continue;
+    const box = [(x0 - left) * zoom, (y0 - top) * zoom, (x1 - x0) * zoom, (y1 - y0) * zoom];
+    ring(context, box, themed('box-truth'));
+    context.fillStyle = themed('box-truth');
+    context.fillRect(box[0], box[1], context.measureText(phrase).width + 8, 16);
+    context.fillStyle = themed('box-ink');
+    context.fillText(phrase, box[0] + 4, box[1] + 12);
+  }
+}
+
+/** The position of the patch under the pointer; -1 for none. */
+function patchUnder(own, event) {
+  const bounds = own.canvas.getBoundingClientRect();
+  const [left, top, right] = own.picture.crop;
+  const zoom = (right - left) / bounds.width;
+  const x = left + (event.clientX - bounds.left) * zoom;
+  const y = top + (event.clientY - bounds.top) * zoom;
+  for (const grid of own.picture.grids) {
+    const c = grid.x.findIndex((edge, i) => i < grid.columns && x >= edge && x < grid.x[i + 1]);
+    const r = grid.y.findIndex((edge, i) => i < grid.rows && y >= edge && y < grid.y[i + 1]);
+    if (c >= 0 && r >= 0) return data.patches[own.picture.image][grid.first + r * grid.columns + c];
+  }
+  return -1;
+}
+
+function hoverPatch(own, event) {
+  const position = patchUnder(own, event);
+  if (position < 0) hideTooltip();
+  else showTooltip(event, positionFacts(position), () => positionFacts(position));
+}
+
+function clickPatch(own, event) {
+  const position = patchUnder(own, event);
+  if (position >= 0) togglePin(position);
+}
+
+whenChanged(() => {
+  if (state.view === 'read') {
+    measurePictures();
+    paintPictures();
+  }
+});

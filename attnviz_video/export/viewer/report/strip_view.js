@@ -1,0 +1,188 @@
+// The timeline: image share, entropy, sink share and the probability of the token over all steps.
+
+const strip = document.getElementById('strip');
+const STRIP_LABEL = 118;
+const STRIP_VALUE = 66;
+const BAND = 12;
+let stripCurves = null;
+let stripKey = '';
+
+/** The curves of the layer and head shown, by their rows as recorded. */
+function curves() {
+  const analysis = state.analysis;
+  if (!analysis) return [];
+  const pinned = [...state.pinned];
+  const key = [state.layer, state.head, state.convention, pinned.join(',')].join(' ');
+  if (key === stripKey && stripCurves && stripCurves.analysis === analysis) return stripCurves.list;
+  const head = /^\d+$/.test(state.head) ? Number(state.head) : null;
+  const known = scalars.values && scalars.layers.includes(state.layer) && state.head !== 'rollout';
+  const facts = analysis.rowSteps.map((step) => (step === null ? null : rowFacts(analysis.rows.row(step), analysis.sinks)));
+  const list = [];
+  data.images.forEach((_, image) => list.push({
+    name: data.images.length > 1 ? `image ${image + 1} share` : 'image share',
+    color: seriesColor(image + 1), top: null, text: percent,
+    values: analysis.rowSteps.map((step, n) => {
+      if (step === null) return NaN;
+      if (!known) return facts[n].images[image];
+      return head === null ? meanScalar(`share ${image}`, step, state.layer) : scalar(`share ${image}`, step, state.layer, head);
+    }),
+  }));
+  list.push({
+    name: known && head === null ? 'entropy of heads' : 'entropy', color: themed('series-entropy'), top: null,
+    text: (value) => (Number.isNaN(value) ? '–' : `${value.toFixed(2)} nat`),
+    values: analysis.rowSteps.map((step, n) => {
+      if (step === null) return NaN;
+      if (!known) return facts[n].entropy;
+      return head === null ? meanScalar('entropy', step, state.layer) : scalar('entropy', step, state.layer, head);
+    }),
+  });
+  if (analysis.sinks.length) {
+    list.push({ name: 'sink share', color: themed('sink-fill'), top: null, text: percent, values: facts.map((f) => (f ? f.sinkShare : NaN)) });
+  }
+  const probabilities = data.frames.map((step) => data.steps[step][2][0]?.[2] ?? NaN);
+  if (probabilities.some((value) => !Number.isNaN(value))) {
+    list.push({ name: 'top-1 probability', color: themed('token-current'), top: 1, text: probabilityText, values: probabilities });
+  }
+  if (pinned.length) {
+    list.push({
+      name: pinned.length > 1 ? `${pinned.length} pinned, sum` : `on “${inline(textOf(pinned[0])).slice(0, 12)}”`,
+      color: themed('box-truth'), top: null, text: (value) => (Number.isNaN(value) ? '–' : weightText(value, analysis.rows.coding)),
+      values: analysis.rowSteps.map((step) => (step === null ? NaN : weightOn(analysis.rows.row(step), pinned))),
+    });
+  }
+  stripKey = key;
+  stripCurves = { analysis, list };
+  return list;
+}
+
+/** Weight of a row on some positions together; NaN where it sees none of them. */
+function weightOn(row, positions) {
+  let sum = NaN;
+  for (const position of positions) if (position < row.length) sum = (Number.isNaN(sum) ? 0 : sum) + row[position];
+  return sum;
+}
+
+function stripGeometry() {
+  const width = strip.parentElement.clientWidth - 28;
+  const phone = width < 560;
+  const left = phone ? 84 : STRIP_LABEL;
+  return { width, left, right: width - (phone ? 58 : STRIP_VALUE), rowHeight: phone ? 18 : 25 };
+}
+
+function frameX(number, { left, right }) {
+  return left + ((number + 0.5) / data.frames.length) * (right - left);
+}
+
+function paintStrip() {
+  const list = curves();
+  const place = stripGeometry();
+  const height = BAND + 6 + list.length * place.rowHeight + 2;
+  const context = fitCanvas(strip, place.width, height);
+  const { left, right, rowHeight } = place;
+  paintSegments(context, place);
+  context.font = `${rowHeight < 20 ? 11 : 12}px system-ui, sans-serif`;
+  context.textBaseline = 'middle';
+  list.forEach((curve, index) => {
+    const top = BAND + 6 + index * rowHeight;
+    const known = curve.values.filter((value) => !Number.isNaN(value));
+    const largest = curve.top ?? Math.max(...known, 1e-9);
+    context.fillStyle = themed('ink-soft');
+    context.textAlign = 'left';
+    context.fillText(fitted(context, curve.name, left - 10), 0, top + rowHeight / 2);
+    context.textAlign = 'right';
+    context.fillStyle = themed('ink');
+    context.fillText(curve.text(curve.values[state.frame]), place.width, top + rowHeight / 2);
+    context.strokeStyle = themed('track');
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(left, top + rowHeight - 2.5);
+    context.lineTo(right, top + rowHeight - 2.5);
+    context.stroke();
+    context.strokeStyle = curve.color;
+    context.lineWidth = 1.75;
+    context.lineJoin = 'round';
+    context.beginPath();
+    let pen = false;
+    curve.values.forEach((value, number) => {
+      if (Number.isNaN(value)) { pen = false; return; }
+      const y = top + rowHeight - 3 - (Math.max(0, value) / largest) * (rowHeight - 7);
+      if (pen) context.lineTo(frameX(number, place), y);
+      else context.moveTo(frameX(number, place), y);
+      pen = true;
+    });
+    context.stroke();
+  });
+  const x = frameX(state.frame, place);
+  context.fillStyle = themed('accent');
+  context.fillRect(Math.round(x) - 1, 0, 2, height);
+  for (const number of state.brushed) {
+    context.globalAlpha = 0.22;
+    context.fillRect(frameX(number, place) - Math.max(1, (right - left) / data.frames.length / 2), 0, Math.max(2, (right - left) / data.frames.length), height);
+    context.globalAlpha = 1;
+  }
+}
+
+function paintSegments(context, place) {
+  const { left, right } = place;
+  const segments = data.frames.map((step) => segmentOf(nPrompt + step));
+  const cell = (right - left) / data.frames.length;
+  const colors = { think: 'segment-think', answer: 'segment-answer' };
+  for (let start = 0; start < segments.length;) {
+    let stop = start;
+    while (stop < segments.length && segments[stop] === segments[start]) stop++;
+    const x = left + start * cell;
+    const width = (stop - start) * cell;
+    context.fillStyle = themed(colors[segments[start]] || 'segment-other');
+    context.fillRect(x, 0, Math.max(1, width - 1), BAND);
+    const name = { think: '<think>', answer: '<answer>' }[segments[start]];
+    if (name) {
+      context.font = '10px system-ui, sans-serif';
+      context.textBaseline = 'middle';
+      context.textAlign = 'left';
+      context.fillStyle = themed('ink');
+      if (context.measureText(name).width + 8 < width) context.fillText(name, x + 4, BAND / 2 + 0.5);
+    }
+    start = stop;
+  }
+}
+
+const segmentOfPosition = new Map();
+function segmentOf(position) {
+  if (!segmentOfPosition.size) {
+    for (const unit of data.units.full) for (let p = unit[0]; p < unit[1]; p++) segmentOfPosition.set(p, unit[5]);
+  }
+  return segmentOfPosition.get(position);
+}
+
+function fitted(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
+  let short = text;
+  while (short.length > 1 && context.measureText(`${short}…`).width > width) short = short.slice(0, -1);
+  return `${short}…`;
+}
+
+function stripFrame(event) {
+  const place = stripGeometry();
+  const x = event.clientX - strip.getBoundingClientRect().left;
+  const number = Math.floor(((x - place.left) / (place.right - place.left)) * data.frames.length);
+  return Math.max(0, Math.min(data.frames.length - 1, number));
+}
+
+strip.addEventListener('pointerdown', (event) => {
+  strip.setPointerCapture(event.pointerId);
+  change({ playing: false });
+  goTo(stripFrame(event));
+});
+strip.addEventListener('pointermove', (event) => {
+  if (event.buttons & 1) goTo(stripFrame(event));
+  const number = stripFrame(event);
+  const facts = curves().map((curve) => [curve.name, curve.text(curve.values[number])]);
+  const title = `step ${number + 1}: ${inline(textOf(nPrompt + data.frames[number]))}`;
+  showTooltip(event, [make('strong', 'tip-title', title), factList(facts)]);
+});
+strip.addEventListener('pointerleave', hideTooltip);
+
+whenChanged((changed) => {
+  if (changed.has('theme')) stripKey = '';
+  paintStrip();
+});
