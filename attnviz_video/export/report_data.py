@@ -12,6 +12,7 @@ from jaxtyping import UInt16
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.colormaps import NAMES, colormap
 from attnviz_video.core.layout import PatchGrid
+from attnviz_video.core.sample import TruthBox
 from attnviz_video.core.trace import TraceData
 from attnviz_video.export.report_blocks import Held
 from attnviz_video.export.report_facts import trace_facts
@@ -64,7 +65,7 @@ def report_data(scores: Scores, render: RenderSettings, held: Held) -> dict[str,
         "pictures": [_picture(picture) for picture in pictures_of(trace.layout, scores.settings.areas)],
         "patches": [trace.layout.patch_positions(image).tolist() for image in range(len(trace.layout.images))],
         "painted": _painted(scores),
-        "boxes": [[plain_text(box.phrase), box.image, *map(float, box.box)] for box in header.sample.boxes],
+        "boxes": _boxes(header.sample.boxes),
         "scalars": _scalars(trace, held.steps),
         "looks": _looks(render),
         "series": [[theme(name).colors[f"series.{n + 1}"] for n in range(N_SERIES)] for name in ("light", "dark")],
@@ -139,6 +140,14 @@ def _painted(scores: Scores) -> list[list[int]] | None:
     """1 for every painted patch, per image; None where all are."""
     painted = scores.regions.painted
     return None if all(own.all() for own in painted) else [own.astype(int).tolist() for own in painted]
+
+
+def _boxes(boxes: Sequence[TruthBox]) -> list[list[object]]:
+    """[phrases, image, left, top, right, bottom] of every box that is known; several phrases may name one box."""
+    phrases: dict[tuple[int, tuple[float, ...]], list[str]] = {}
+    for box in boxes:
+        phrases.setdefault((box.image, tuple(map(float, box.box))), []).append(plain_text(box.phrase))
+    return [[", ".join(names), image, *corners] for (image, corners), names in phrases.items()]
 
 
 def _scalars(trace: TraceData, steps: Sequence[int]) -> dict[str, object] | None:

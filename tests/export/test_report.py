@@ -176,6 +176,12 @@ def test_numbers_that_are_none_do_not_break_the_page(tmp_path: Path) -> None:
     assert data["steps"][0] == [None, None, []]
 
 
+def test_phrases_that_name_one_box_share_its_label(demo: TraceData, tmp_path: Path) -> None:
+    boxes = data_of(write(demo, tmp_path, LAYER))["boxes"]
+    assert boxes[0] == ["blue square, top left", 0, 4.0, 8.0, 67.0, 71.0]
+    assert len(boxes) == 4
+
+
 def test_facts_name_ranges() -> None:
     assert ranges((0, 1, 2, 5, 9, 10), "layer") == "layers 0–2, 5, 9–10"
     assert ranges((4,), "layer") == "layer 4"

@@ -123,7 +123,7 @@ class Analysis {
   /** The level (0 to 1) of a weight under a top; NaN for what is no weight. */
   level(weight, top) {
     if (!isUsable(weight)) return NaN;
-    return Math.min(1, Math.fround(weight) / Math.fround(top)) ** this.settings.gamma;
+    return Math.min(1, Math.fround(weight) / Math.fround(top)) ** state.gamma;
   }
 }
 

@@ -1,6 +1,6 @@
 // What the user sets: tabs, selectors, transport, keys.
 
-const VIEWS = [['read', 'Text & images'], ['model', 'Layers × heads'], ['heads', 'Token lines'], ['facts', 'Facts']];
+const VIEWS = [['read', data.pictures.length ? 'Text & images' : 'Text'], ['model', 'Layers × heads'], ['heads', 'Token lines'], ['facts', 'Facts']];
 const SPEEDS = [1, 2, 4, 8, 16];
 const HELP = [
   ['← →', 'one step back or on'], ['space', 'play or pause'], ['Home, End', 'first and last step'],

@@ -17,6 +17,8 @@ const headsState = {
 };
 /** Items below this part of the largest weight are not coloured. */
 const LEAST_COLORED = 0.002;
+/** Opacity of the lines of many queries at once. */
+const CROWDED = 0.45;
 /** So many heads are drawn at first. */
 const FIRST_HEADS = 8;
 const LINE_HEIGHT = 20;
@@ -178,7 +180,7 @@ function paintLines(context, place, queries, onlyKey, span) {
         if (!inSight && headsState.all) continue;
         const weight = itemWeight(row, keySide[key]);
         if (!(weight > 0) || weight < headsState.least) continue;
-        context.globalAlpha = Math.min(1, 0.08 + 0.92 * Math.sqrt(weight)) * (inSight ? 1 : 0.35);
+        context.globalAlpha = Math.min(1, 0.08 + 0.92 * Math.sqrt(weight)) * (inSight ? 1 : 0.35) * (queries.length > 1 ? CROWDED : 1);
         context.lineWidth = 0.75 + 3.25 * Math.sqrt(weight);
         const y1 = lineY(1, key) + shift;
         const middle = (place.left + place.right) / 2;

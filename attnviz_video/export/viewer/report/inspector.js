@@ -54,8 +54,8 @@ function pinCard() {
   const known = weights.filter((weight) => !Number.isNaN(weight));
   const now = weights[state.frame];
   const word = pinned.length > 1 ? 'weight now, sum' : 'weight now';
-  const facts = [[word, Number.isNaN(now) ? 'not seen by this row' : weightText(now, coding())]];
-  if (pinned.length > 1) facts.push(['weight now, mean', Number.isNaN(now) ? '–' : shortWeight(now / pinned.length)]);
+  const facts = state.brushed.length ? [] : [[word, Number.isNaN(now) ? 'not seen' : weightText(now, coding())]];
+  if (pinned.length > 1 && facts.length) facts.push(['weight now, mean', Number.isNaN(now) ? '–' : shortWeight(now / pinned.length)]);
   if (known.length) facts.push(['mean over steps', shortWeight(known.reduce((sum, weight) => sum + weight, 0) / known.length)]);
   own.append(factList(facts), make('h3', '', 'Tokens that read it most'), readers(weights));
   own.append(button('unpin (Esc)', 'Let go of everything that is pinned', clearMarks, 'wide'));
@@ -113,6 +113,8 @@ whenChanged(() => {
   paintLegends();
   if (state.view !== 'read') return;
   const top = inspector.scrollTop;
-  inspector.replaceChildren(...(state.pinned.size ? [pinCard(), currentCard(), rowCard()] : [currentCard(), rowCard(), pinCard()]));
+  const cards = state.brushed.length > 1 ? [rowCard(), pinCard(), currentCard()]
+    : state.pinned.size ? [pinCard(), currentCard(), rowCard()] : [currentCard(), rowCard(), pinCard()];
+  inspector.replaceChildren(...cards);
   inspector.scrollTop = top;
 });

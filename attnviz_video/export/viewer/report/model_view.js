@@ -2,13 +2,17 @@
 
 const modelCanvas = document.getElementById('model-canvas');
 const modelBar = document.getElementById('model-bar');
-const modelState = { what: 'share', over: 'step', cell: null };
+const modelState = { what: 'share', over: 'step', cell: null, loading: false };
+/** Blocks that are inflated together. */
+const AT_ONCE = 8;
 /** `Analysis`-free row sets for thumbnails, by block name; filled while the view is open. */
 const thumbnailRows = new Map();
 /** One pixel per patch. */
 const thumbnail = document.createElement('canvas');
 const MODEL_LEFT = 74;
 const MODEL_TOP = 26;
+/** As in the style sheet. */
+const SCROLL_PADDING = 3;
 
 function buildModelBar() {
   const choices = [];
@@ -82,19 +86,13 @@ function paintModel() {
   const columns = modelColumns();
   context.font = '12px system-ui, sans-serif';
   context.textBaseline = 'middle';
-  context.textAlign = 'center';
-  context.fillStyle = themed('ink-soft');
-  const every = Math.ceil(26 / place.width);
-  columns.forEach((head, column) => {
-    const label = head === 'mean' ? 'mean' : head;
-    if (column < 2 || Number(head) % every === 0) context.fillText(place.width < 30 && head === 'mean' ? 'm' : label, MODEL_LEFT + (column + 0.5) * place.width, MODEL_TOP / 2);
-  });
   context.textAlign = 'left';
-  context.fillText('head', MODEL_LEFT - 38, MODEL_TOP / 2);
   const values = modelState.what === 'map' ? null : modelLayers().map((layer) => columns.map((head) => modelValue(layer, head)));
   const known = values ? values.flat().filter((value) => !Number.isNaN(value)) : [];
   const largest = Math.max(...known, 1e-9);
+  const inSight = new Set(values ? modelLayers() : layersInSight());
   for (const layer of modelLayers()) {
+    if (!inSight.has(layer)) continue;
     const y = MODEL_TOP + layer * place.height;
     if (place.height >= 14 || layer % 2 === 0) {
       context.fillStyle = layer === state.layer ? themed('accent') : themed('ink-soft');
@@ -108,7 +106,24 @@ function paintModel() {
       else if (modelState.cell && modelState.cell[0] === layer && modelState.cell[1] === head) frameCell(context, box, themed('ink'), 1.5);
     });
   }
+  paintModelHeads(context, place, columns);
   paintModelLegend(largest);
+}
+
+/** The numbers of the heads, which stay in sight. */
+function paintModelHeads(context, place, columns) {
+  const top = Math.max(0, document.getElementById('model-scroll').scrollTop - SCROLL_PADDING);
+  context.fillStyle = themed('panel-background');
+  context.fillRect(0, top - SCROLL_PADDING, place.total, MODEL_TOP + SCROLL_PADDING - 1);
+  context.fillStyle = themed('ink-soft');
+  context.fillText('head', MODEL_LEFT - 38, top + MODEL_TOP / 2);
+  context.textAlign = 'center';
+  const every = Math.ceil(26 / place.width);
+  columns.forEach((head, column) => {
+    if (column > 1 && Number(head) % every) return;
+    const name = head === 'mean' && place.width < 30 ? 'm' : head;
+    context.fillText(name, MODEL_LEFT + (column + 0.5) * place.width, top + MODEL_TOP / 2);
+  });
 }
 
 function frameCell(context, [x, y, width, height], color, line) {
@@ -180,17 +195,33 @@ function thumbnailWeights(rows) {
   return count ? sums : null;
 }
 
-/** Inflate the rows of all thumbnails one after the other, painting as they come. */
+/** Inflate the rows of the thumbnails in sight, some at a time, painting as they come. */
 async function loadThumbnails() {
-  for (const layer of modelLayers()) {
-    for (const head of modelColumns()) {
-      const name = blockName(layer, head);
-      if (!hasBlock(layer, head) || thumbnailRows.has(name)) continue;
-      if (state.view !== 'model' || modelState.what !== 'map') return;
-      thumbnailRows.set(name, await readBlock(name));
-      touch('model');
+  if (modelState.loading) return;
+  modelState.loading = true;
+  for (;;) {
+    const wanted = [];
+    for (const layer of layersInSight()) {
+      for (const head of modelColumns()) {
+        const name = blockName(layer, head);
+        if (hasBlock(layer, head) && !thumbnailRows.has(name)) wanted.push(name);
+      }
     }
+    if (!wanted.length || state.view !== 'model' || modelState.what !== 'map') break;
+    await Promise.all(wanted.slice(0, AT_ONCE).map(async (name) => thumbnailRows.set(name, await readBlock(name))));
+    touch('model');
   }
+  modelState.loading = false;
+}
+
+/** The layers whose thumbnails are not scrolled away. */
+function layersInSight() {
+  const scroll = document.getElementById('model-scroll');
+  const { height } = modelGeometry();
+  return modelLayers().filter((layer) => {
+    const top = MODEL_TOP + layer * height;
+    return top + height > scroll.scrollTop && top < scroll.scrollTop + scroll.clientHeight;
+  });
 }
 
 function paintModelLegend(largest) {
@@ -214,6 +245,7 @@ function modelCell(event) {
   return column >= 0 && column < columns.length && layer >= 0 && layer < data.nLayers ? [layer, columns[column]] : null;
 }
 
+document.getElementById('model-scroll').addEventListener('scroll', () => touch('model'));
 modelCanvas.addEventListener('pointermove', (event) => {
   const cell = modelCell(event);
   if (String(cell) !== String(modelState.cell)) setModel({ cell });

@@ -81,7 +81,10 @@ function button(label, title, act, className = '') {
   const element = make('button', className, label);
   element.type = 'button';
   element.title = title;
-  element.addEventListener('click', act);
+  element.addEventListener('click', (event) => {
+    act(event);
+    if (event.detail) element.blur(); // clicked, not pressed: the space bar plays again
+  });
   return element;
 }
 

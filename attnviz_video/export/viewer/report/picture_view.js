@@ -209,9 +209,11 @@ function paintBoxes(context, picture, left, top, zoom) {
     const box = [(x0 - left) * zoom, (y0 - top) * zoom, (x1 - x0) * zoom, (y1 - y0) * zoom];
     ring(context, box, themed('box-truth'));
     context.fillStyle = themed('box-truth');
-    context.fillRect(box[0], box[1], context.measureText(phrase).width + 8, 16);
+    const wide = context.measureText(phrase).width + 8;
+    const x = Math.max(0, Math.min(box[0], (picture.crop[2] - left) * zoom - wide));
+    context.fillRect(x, box[1], wide, 16);
     context.fillStyle = themed('box-ink');
-    context.fillText(phrase, box[0] + 4, box[1] + 12);
+    context.fillText(phrase, x + 4, box[1] + 12);
   }
 }
 

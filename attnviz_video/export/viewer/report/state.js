@@ -28,10 +28,12 @@ const state = {
   analysis: null,
   /** Why there is none. */
   problem: '',
+  /** Whether rows of other settings than those of `analysis` are being read. */
+  pending: false,
 };
 
 /** Settings on which the sinks or the scale depend. */
-const ANALYSED = ['layer', 'head', 'convention', 'scale', 'scope', 'sinks', 'showPrompt', 'gamma'];
+const ANALYSED = ['layer', 'head', 'convention', 'scale', 'scope', 'sinks', 'showPrompt'];
 
 const listeners = [];
 let dirty = null;
@@ -69,7 +71,8 @@ function flush() {
   const changed = dirty;
   dirty = null;
   for (const paint of listeners) paint(changed);
-  document.documentElement.dataset.painted = `${state.layer} ${state.head} ${state.frame} ${state.analysis ? 'ready' : 'loading'}`;
+  document.documentElement.dataset.painted = `${state.layer} ${state.head} ${state.frame} ${state.analysis && !state.pending ? 'ready' : 'loading'}`;
+  document.body.classList.toggle('pending', state.pending);
 }
 
 /** Load the rows that the settings ask for and work out what is painted of them. */
@@ -77,12 +80,13 @@ async function analyse() {
   const own = ++generation;
   const settings = Object.fromEntries(ANALYSED.map((name) => [name, state[name]]));
   if (!canShow(state.layer, state.head)) {
-    Object.assign(state, { analysis: null, problem: missingRows(state.layer, state.head) });
+    Object.assign(state, { analysis: null, pending: false, problem: missingRows(state.layer, state.head) });
     touch('analysis');
     return;
   }
   let found = null;
   let problem = '';
+  state.pending = true;
   try {
     found = new Analysis(await rowsOf(settings.layer, settings.head), settings);
     if (isFirst(settings) && first.tops) {
@@ -93,13 +97,13 @@ async function analyse() {
     problem = `These rows cannot be read (${error.message}); the file is damaged, or this browser is too old.`;
   }
   if (own !== generation) return;
-  Object.assign(state, { analysis: found, problem });
+  Object.assign(state, { analysis: found, problem, pending: false });
   touch('analysis');
 }
 
 /** Whether the settings are those that the page was made with, whose scale is that of the video. */
 function isFirst(settings) {
-  return ANALYSED.every((name) => name === 'gamma' || settings[name] === first[name]);
+  return ANALYSED.every((name) => settings[name] === first[name]);
 }
 
 function missingRows(layer, head) {
