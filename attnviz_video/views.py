@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnviz_video.analysis.tables import Queries, Table, TableName
-    from attnviz_video.export.report import Report
+    from attnviz_video.export.report.write import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Trace:
         (`layer_idx=20`, `report_layers="all"` …).
 
         Raises:
-            UsageError, TraceError, EnvironmentFault: see `export.report.write_report`.
+            UsageError, TraceError, EnvironmentFault: see `export.report.write.write_report`.
         """
         # A path given in Python is meant: what stands there is replaced.
         named = {} if path is None else {"output": str(path), "overwrite": True}
@@ -238,7 +238,7 @@ def report_beside(trace: Trace, config: ReportConfig, progress: Progress) -> Rep
     Raises:
         AttnVizError: as `Trace.report`.
     """
-    from attnviz_video.export.report import write_report
+    from attnviz_video.export.report.write import write_report
 
     layers = shown_layers(trace, config.report.layer_idx)
     return write_report(trace.data, trace.folder, layers, config.analysis, config.render, config.report, progress)

@@ -9,7 +9,7 @@ from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.config.compose import from_mapping, parse, replace_settings
 from attnviz_video.config.fields import to_mapping
 from attnviz_video.export.figures.settings import FigureSettings
-from attnviz_video.export.report_settings import ReportSettings
+from attnviz_video.export.report.settings import ReportSettings
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.render.settings import RenderSettings

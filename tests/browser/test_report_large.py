@@ -12,8 +12,8 @@ import pytest
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.step import StepScalars
 from attnviz_video.core.trace import TraceData
-from attnviz_video.export.report import write_report
-from attnviz_video.export.report_settings import ReportSettings
+from attnviz_video.export.report.settings import ReportSettings
+from attnviz_video.export.report.write import write_report
 from attnviz_video.progress import Silent
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.testing.planted import planted_tokens, planted_trace

@@ -20,13 +20,14 @@ from attnviz_video.api import Trace, open_trace
 from attnviz_video.config import REPORT_LOOK, ReportConfig, to_mapping
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError, UsageError
-from attnviz_video.export import report, report_blocks, report_rollout
-from attnviz_video.export.report import Report, write_report
-from attnviz_video.export.report_blocks import held_rows
-from attnviz_video.export.report_facts import ranges
-from attnviz_video.export.report_images import LONGEST_SIDE, image_sources
-from attnviz_video.export.report_rollout import missing_rollout, rollout_rows
-from attnviz_video.export.report_settings import ReportSettings
+from attnviz_video.export.report import blocks, rollout
+from attnviz_video.export.report import write as report_writer
+from attnviz_video.export.report.blocks import held_rows
+from attnviz_video.export.report.facts import ranges
+from attnviz_video.export.report.images import LONGEST_SIDE, image_sources
+from attnviz_video.export.report.rollout import missing_rollout, rollout_rows
+from attnviz_video.export.report.settings import ReportSettings
+from attnviz_video.export.report.write import Report, write_report
 from attnviz_video.progress import Silent
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.shipped import shipped
@@ -87,7 +88,7 @@ def test_rollout_says_what_it_lacks(demo: TraceData, tmp_path: Path, monkeypatch
     said = "rollout needs every row: record with --record_rows all --layers all --heads all"
     assert data_of(write(answer_only, tmp_path, LAYER))["noRollout"] == said
     assert not list(rollout_rows(answer_only, (0, 1)))
-    monkeypatch.setattr(report_rollout, "MOST_POSITIONS", 100)
+    monkeypatch.setattr(rollout, "MOST_POSITIONS", 100)
     assert missing_rollout(demo) == "rollout is left out of reports of more than 100 positions"
 
 
@@ -100,7 +101,7 @@ def test_only_the_asked_layers_come_head_by_head(demo: TraceData, tmp_path: Path
 def test_a_large_trace_brings_the_heads_of_its_first_layer_only(
     demo: TraceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_blocks, "ALL_HEADS_BYTES", 1000)
+    monkeypatch.setattr(blocks, "ALL_HEADS_BYTES", 1000)
     assert held_rows(demo, [LAYER], ReportSettings()).head_layers == (LAYER,)
     assert len(held_rows(demo, [LAYER], ReportSettings(report_layers="all")).head_layers) == 22
 
@@ -241,7 +242,7 @@ def test_a_file_of_somebody_else_stays(demo: TraceData, tmp_path: Path) -> None:
 
 
 def test_a_large_report_is_told_of(demo: TraceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(report_writer, "LARGE_BYTES", 1000)
     for weights, advice in (
         ("auto", "name fewer layers with --report_layers"),
         ("exact", "--report_weights short halves it"),
@@ -266,7 +267,7 @@ def test_a_trace_makes_its_report_and_shows_it(demo: TraceData, tmp_path: Path) 
 
 
 def test_a_report_too_large_for_a_notebook_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_NOTEBOOK_BYTES", 3)
+    monkeypatch.setattr(report_writer, "_NOTEBOOK_BYTES", 3)
     path = tmp_path / "<r>.html"
     path.write_text("long")
     assert (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz_video.export.report_rows import (
+from attnviz_video.export.report.rows import (
     ALPHABET,
     SHORT_NAN,
     RowBlock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from attnviz_video.core.trace import TraceData
-from attnviz_video.export.report_text import plain_text
+from attnviz_video.export.report.text import plain_text
 
 #: What the traces of each kind are.
 _KINDS = {

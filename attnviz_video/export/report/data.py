@@ -14,12 +14,12 @@ from attnviz_video.colormaps import NAMES, colormap
 from attnviz_video.core.layout import PatchGrid
 from attnviz_video.core.sample import TruthBox
 from attnviz_video.core.trace import TraceData
-from attnviz_video.export.report_blocks import Held
-from attnviz_video.export.report_facts import trace_facts
-from attnviz_video.export.report_images import image_sources
-from attnviz_video.export.report_rollout import missing_rollout
-from attnviz_video.export.report_rows import packed
-from attnviz_video.export.report_text import plain_text, token_columns, unit_lists
+from attnviz_video.export.report.blocks import Held
+from attnviz_video.export.report.facts import trace_facts
+from attnviz_video.export.report.images import image_sources
+from attnviz_video.export.report.rollout import missing_rollout
+from attnviz_video.export.report.rows import packed
+from attnviz_video.export.report.text import plain_text, token_columns, unit_lists
 from attnviz_video.render.heat import image_heat, token_heat
 from attnviz_video.render.pictures import Picture, pictures_of
 from attnviz_video.render.settings import RenderSettings

@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from attnviz_video.analysis.heads import check_recorded, parse_head, resolve_layer
 from attnviz_video.core.trace import TraceData
-from attnviz_video.export.report_rollout import rollout_rows
-from attnviz_video.export.report_rows import Coding, RowBlock, encode_rows
-from attnviz_video.export.report_settings import ReportSettings
+from attnviz_video.export.report.rollout import rollout_rows
+from attnviz_video.export.report.rows import Coding, RowBlock, encode_rows
+from attnviz_video.export.report.settings import ReportSettings
 
 #: Single heads of all recorded layers are held where their float16 rows stay below so many bytes …
 ALL_HEADS_BYTES = 12_000_000

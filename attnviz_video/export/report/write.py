@@ -13,10 +13,10 @@ from attnviz_video.analysis.scores import score
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import EnvironmentFault, UsageError
-from attnviz_video.export.report_blocks import coding_of, held_rows, row_blocks
-from attnviz_video.export.report_data import report_data
-from attnviz_video.export.report_page import MARK, page
-from attnviz_video.export.report_settings import ReportSettings
+from attnviz_video.export.report.blocks import coding_of, held_rows, row_blocks
+from attnviz_video.export.report.data import report_data
+from attnviz_video.export.report.page import MARK, page
+from attnviz_video.export.report.settings import ReportSettings
 from attnviz_video.files import megabytes, write_atomic
 from attnviz_video.progress import Progress
 from attnviz_video.render.settings import RenderSettings
