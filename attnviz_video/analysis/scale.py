@@ -1,10 +1,12 @@
 """From weights to levels between 0 and 1: which weight takes the top colour.
 
-`shared`: one scale for the whole video, from 0 to the 99.5th percentile of the region's weights without the
-sinks, so that frames can be compared and a share of 0.1 % never looks like one of 60 %. `per_frame`: each frame
-up to its own maximum. What counts as one weight is what is painted as one: a patch, or a display unit of the text
-(the sum of its tokens), but not the current token, which is blue. With scope `joint` text and images share one
-scale. Nothing is renormalised.
+`shared`: one scale for the whole video, so that frames can be compared and a share of 0.1 % never looks like one of
+60 %. Its top is the larger of two numbers, both without the sinks: the 99.5th percentile of the region's weights, and
+the 90th percentile of the frames' largest weights. (A single bright patch a frame is one of a thousand weights of a
+large grid: percentiles of all weights would miss it and paint the noise instead.) `per_frame`: each frame up to its own
+maximum. What counts as one weight is what is painted as one: a patch, or a display unit of the text (the sum of its
+tokens), but not the current token, which is blue. With scope `joint` text and images share one scale. Nothing is
+renormalised.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from attnviz_video.core.units import unit_sums
 
 #: Share of the weights that a shared scale covers; the rest take the top colour, and the legend says "≥".
 COVERED = 0.995
+#: Share of the frames whose largest weight it covers as well.
+COVERED_PEAKS = 0.9
 #: Top of a scale when no weight is above 0, so that it is never 0: the smallest positive fp16 number.
 SMALLEST_TOP = 2.0**-24
 #: Number of fp16 bit patterns of finite numbers ≥ 0, which sort like the numbers themselves.
@@ -89,17 +93,21 @@ class ScaleTally:
         self._shown = shown
         self._weights = {"text": WeightHistogram(), "image": WeightHistogram()}
         self._sinks = {"text": WeightHistogram(), "image": WeightHistogram()}
+        self._peaks = {"text": WeightHistogram(), "image": WeightHistogram()}
 
     def add(self, frame: FrameWeights) -> None:
         for region in _REGIONS:
             weights, sinks = self._shown.weights(frame, region)
             self._weights[region].add(weights)
             self._sinks[region].add(sinks)
+            usable = weights[_usable(weights)]
+            self._peaks[region].add(usable.max(keepdims=True) if usable.size else usable)
 
     def scale(self, *, covered: float, joint: bool, gamma: float) -> ColorScale:
-        """The scale whose top is the `covered` quantile of the weights added so far (1.0: their maximum).
+        """The scale whose top is the `covered` quantile of the weights added so far (1.0: their maximum), or what
+        covers most frames' largest weight where that is more.
 
-        Where that quantile is 0 although some weight is not, the top is the largest weight.
+        Where both are 0 although some weight is not, the top is the largest weight.
         """
         tops = {region: self._top([region], covered) for region in _REGIONS}
         if joint:
@@ -109,7 +117,8 @@ class ScaleTally:
 
     def _top(self, regions: list[Region], covered: float) -> float:
         weights = sum((self._weights[region] for region in regions), WeightHistogram())
-        return weights.quantile(covered) or weights.quantile(1.0) or self._largest(regions) or SMALLEST_TOP
+        peak = max(self._peaks[region].quantile(COVERED_PEAKS) for region in regions)
+        return max(weights.quantile(covered), peak) or weights.quantile(1.0) or self._largest(regions) or SMALLEST_TOP
 
     def _largest(self, regions: list[Region]) -> float:
         return max(histogram[region].quantile(1.0) for histogram in (self._weights, self._sinks) for region in regions)

@@ -90,9 +90,19 @@ def row_entropy(row: Float[np.ndarray, "keys"]) -> float:
 
 
 def segment_stretches(scores: Scores) -> tuple[Stretch, ...]:
-    """The segments of the answer as stretches of frames, in order; together they are all frames."""
-    tokens, n_prompt = scores.trace.tokens, scores.trace.n_prompt
-    segments = [tokens[n_prompt + step].segment for step in scores.steps]
+    """The segments of the answer as stretches of frames, in order; together they are all frames.
+
+    White space and special tokens that belong to no segment go with the one before, as above the text and in the
+    chapters; white space before the first goes with that.
+    """
+    answer = scores.trace.tokens[scores.trace.n_prompt :]
+    own = [token.segment for token in answer]
+    for number, token in enumerate(answer):
+        if number and own[number] == "other" and (token.special or not token.piece.strip()):
+            own[number] = own[number - 1]
+    first = next((number for number, token in enumerate(answer) if own[number] != "other" or token.piece.strip()), 0)
+    own[:first] = [own[first]] * first if own else []
+    segments = [own[step] for step in scores.steps]
     starts = [number for number in range(len(segments)) if number == 0 or segments[number] != segments[number - 1]]
     stops = [*starts[1:], len(segments)]
     return tuple(Stretch(segments[start], start, stop) for start, stop in zip(starts, stops, strict=True))

@@ -101,6 +101,31 @@ def test_t06_a_small_share_and_a_large_one_do_not_look_alike() -> None:
     np.testing.assert_allclose(alike[0], alike[1], atol=2e-3)
 
 
+def test_t06_one_bright_patch_of_a_large_grid_sets_the_scale() -> None:
+    n_patches, noise = 1024, np.random.default_rng(0)
+    where = ShownPositions(SINGLE, np.zeros(N_TEXT, bool), (np.zeros(n_patches, bool),), N_TEXT)
+
+    def looking(number: int) -> FrameWeights:
+        patches = (noise.random(n_patches) * 1e-4).astype(np.float32)
+        patches[number] = 0.6 if number % 2 else 0.006
+        return FrameWeights(0, np.zeros(N_TEXT, np.float32), (patches,))
+
+    frames = [looking(number) for number in range(40)]
+    scale = shared(*frames, where=where, covered=COVERED)
+    faint, strong = (level(frames[number].images[0], scale, "image") for number in (0, 1))
+    assert strong.max() > 0.999
+    assert np.delete(strong, 1).max() < 0.001, "noise is not painted"
+    assert 0.005 < faint.max() < 0.02
+
+
+def test_a_rare_peak_is_clipped_and_a_common_one_is_not() -> None:
+    n_frames = 100
+    for n_bright, top in ((5, 0.25), (20, 0.5)):
+        frames = [frame(0.125, [0.5 if number < n_bright else 0.25] + [0.0] * 11) for number in range(n_frames)]
+        scale = shared(*frames, covered=COVERED)
+        assert (scale.image_top, scale.image_clipped) == (top, n_bright == 5)
+
+
 def test_t07_text_has_a_scale_of_its_own_without_the_sink() -> None:
     one = frame([0.85] + [0.005] * 8 + [0.01], 0.1)
     scale = shared(one, where=shown(text_sink=0))
@@ -123,7 +148,8 @@ def test_t12_text_enters_the_scale_in_units_as_it_is_painted(scope: str) -> None
     one = frame([0.125] * N_TEXT, 0.0)
     scale = shared(one, where=where) if scope == "shared" else frame_scale(one, where, joint=False, gamma=1.0)
     assert (scale.text_top, scale.text_clipped) == (0.375, False)
-    assert shared(one, where=where, covered=0.5).text_clipped
+    faint = [frame([0.0125] * N_TEXT, 0.0)] * 19
+    assert shared(*faint, one, where=where, covered=0.5).text_clipped
     with_sink = ShownPositions(units, np.arange(len(units)) == 1, NOWHERE.image_sinks, N_TEXT)
     scale = shared(one, where=with_sink)
     assert (scale.text_top, scale.text_clipped) == (0.125, True)

@@ -125,7 +125,7 @@ def test_each_frame_up_to_its_own_maximum(trace_of: Make) -> None:
     joint = score(trace, 0, AnalysisSettings(scale="per_frame", scale_scope="joint"))
     assert joint.scale(1).text_top == joint.scale(1).image_top == 0.25
     shared = score(trace, 0, AnalysisSettings(scale_scope="joint")).scale(0)
-    assert (shared.text_top, shared.image_top, shared.image_clipped) == (0.25, 0.25, True)
+    assert (shared.text_top, shared.image_top, shared.image_clipped) == (0.5, 0.5, False)
 
 
 def test_image_shares(trace_of: Make) -> None:

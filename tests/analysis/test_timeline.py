@@ -101,5 +101,11 @@ def test_segments_are_stretches_of_frames(tmp_path: Path) -> None:
         tokens[scores.trace.n_prompt + step] = replace(tokens[scores.trace.n_prompt + step], segment=segment)
     scores = replace(scores, trace=replace(scores.trace, tokens=tuple(tokens)))
     assert segment_stretches(scores) == (Stretch("think", 0, 3), Stretch("other", 3, 4), Stretch("answer", 4, 6))
+    filling = {0: (" ", "other", False), 3: ("\n", "other", False), 5: ("<|im_end|>", "other", True)}
+    for step, (piece, segment, special) in filling.items():
+        place = scores.trace.n_prompt + step
+        tokens[place] = replace(tokens[place], piece=piece, segment=segment, special=special)
+    blank = replace(scores, trace=replace(scores.trace, tokens=tuple(tokens)))
+    assert segment_stretches(blank) == (Stretch("think", 0, 4), Stretch("answer", 4, 6))
     later = replace(scores, steps=(2, 4, 5))
     assert segment_stretches(later) == (Stretch("think", 0, 1), Stretch("answer", 1, 3))

@@ -9,6 +9,7 @@ const MIN_STEPS = 8;
 const FIRST_POSITIONS = 4;
 const SMALLEST_MEAN = 2 ** -14;
 const COVERED = 0.995;
+const COVERED_PEAKS = 0.9;
 const SMALLEST_TOP = 2 ** -24;
 const N_BINS = 0x7c00;
 
@@ -88,21 +89,30 @@ class Analysis {
     return row === null || unit[1] > row.length ? NaN : sumAsNumpy(row, unit[0], unit[1]);
   }
 
-  /** Adds the weights that frame `number` paints to histograms of half floats: text, image, and the sinks of each. */
+  /** Adds the weights that frame `number` paints to histograms of half floats: text, image, the sinks of each, and the
+   * largest of each. */
   tally(number, bins) {
     const row = this.treated(this.row(number));
     if (row === null) return;
     const limit = nPrompt + data.frames[number];
+    const peaks = [-1, -1];
+    const add = (region, isSink, weight) => {
+      if (!isUsable(weight)) return;
+      const bits = halfBits(weight);
+      bins[isSink ? region + 2 : region][bits]++;
+      if (!isSink) peaks[region] = Math.max(peaks[region], bits);
+    };
     for (let index = 0; index < this.units.length && this.units[index][1] <= limit; index++) {
-      const weight = this.unitWeight(row, this.units[index]);
-      if (isUsable(weight)) bins[this.unitSinks[index] ? 2 : 0][halfBits(weight)]++;
+      add(0, this.unitSinks[index], this.unitWeight(row, this.units[index]));
     }
     data.patches.forEach((positions, image) => {
       const painted = data.painted && data.painted[image];
       positions.forEach((position, patch) => {
-        const weight = row[position];
-        if (isUsable(weight) && (!painted || painted[patch])) bins[this.sinkSet.has(position) ? 3 : 1][halfBits(weight)]++;
+        if (!painted || painted[patch]) add(1, this.sinkSet.has(position), row[position]);
       });
+    });
+    peaks.forEach((bits, region) => {
+      if (bits >= 0) bins[region + 4][bits]++;
     });
   }
 
@@ -128,7 +138,7 @@ class Analysis {
 }
 
 function emptyBins() {
-  return [0, 1, 2, 3].map(() => new Uint32Array(N_BINS));
+  return [0, 1, 2, 3, 4, 5].map(() => new Uint32Array(N_BINS));
 }
 
 function markHigh(row, positions, share, high) {
@@ -164,7 +174,8 @@ function topsOf(bins, covered, joint) {
   const largest = (regions) => Math.max(...regions.flatMap((r) => [quantile([bins[r]], 1), quantile([bins[r + 2]], 1)]));
   const top = (regions) => {
     const weights = regions.map((region) => bins[region]);
-    return quantile(weights, covered) || quantile(weights, 1) || largest(regions) || SMALLEST_TOP;
+    const peak = Math.max(...regions.map((region) => quantile([bins[region + 4]], COVERED_PEAKS)));
+    return Math.max(quantile(weights, covered), peak) || quantile(weights, 1) || largest(regions) || SMALLEST_TOP;
   };
   const tops = joint ? [top([0, 1]), top([0, 1])] : [top([0]), top([1])];
   return { text: tops[0], image: tops[1], textClipped: largest([0]) > tops[0], imageClipped: largest([1]) > tops[1] };

@@ -20,12 +20,10 @@ function buildText() {
   firstOfPosition = new Map();
   const sections = [];
   let section = null;
-  const plain = shownUnits.some((unit) => unit[5] === 'answer') ? 'response' : 'answer';
   shownUnits.forEach((unit, index) => {
     const segment = unit[5];
     if (!section || section.dataset.segment !== segment) {
-      const name = segment === 'other' ? plain : SEGMENT_NAMES[segment];
-      section = make('div', `section section-${segment}`, make('h2', '', name));
+      section = make('div', `section section-${segment}`, make('h2', '', SEGMENT_NAMES[segment]));
       section.dataset.segment = segment;
       section.append(make('div', 'flow'));
       sections.push(section);
