@@ -61,6 +61,22 @@ def temporary_beside(path: Path, needed_bytes: int | None = None) -> Iterator[Pa
         partial.unlink(missing_ok=True)
 
 
+def prove_writable(partial: Path, path: Path) -> None:
+    """Make an empty file `partial` and remove it, before a program is started that would name `partial`, not `path`.
+
+    Raises:
+        EnvironmentFault: the folder of `path` is there but holds no files, as /proc.
+        OSError: it cannot be made for another reason.
+    """
+    try:
+        partial.touch(exist_ok=False)
+    except FileNotFoundError as error:
+        raise EnvironmentFault(
+            f"cannot write {path}: no file can be made in {path.parent}; choose another place with --output_dir or -o"
+        ) from error
+    partial.unlink()
+
+
 def remove_left_over(path: Path) -> None:
     """Remove the partial files of `path` that killed runs left: their process is gone, or long silent."""
     name = rf"{re.escape(path.stem)}\.([0-9a-f]{{8}})-([0-9a-f]{{8}})-[0-9a-f]{{4}}\.partial{re.escape(path.suffix)}"

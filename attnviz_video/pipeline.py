@@ -265,6 +265,7 @@ def render_outputs(
         EnvironmentFault: disk or encoder.
     """
     from attnviz_video.analysis.scores import score
+    from attnviz_video.export.idle_settings import idle_notices
     from attnviz_video.export.names import replaced_sentence, video_metadata
     from attnviz_video.export.outputs import Video
     from attnviz_video.export.schedule import plan_schedule
@@ -276,7 +277,8 @@ def render_outputs(
     video = Video(scores, FramePainter(scores, config.render), schedule, config.render, config.export, metadata)
     video.check(outputs)
     replaced = (replaced_sentence(output.path, trace.header) for output in outputs)
-    notices = (scores.report.sentence(), *replaced, *video.painter.notices, *schedule.notices)
+    idle = idle_notices(trace, config.render, config.export, outputs)
+    notices = (scores.report.sentence(), *replaced, *idle, *video.painter.notices, *schedule.notices)
     for notice in (*notices, *(words for output in outputs for words in video.notices(output))):
         if notice:
             progress.notice(notice)

@@ -64,7 +64,16 @@ class Trace:
     def image_weights(
         self, step: int, layer: int, image: int = 0, head: str | int = "mean"
     ) -> list[Float[np.ndarray, "rows columns"]]:
-        """The same weights on the patches of one image: an array [rows, columns] for each of its grids."""
+        """The same weights on the patches of one image: an array [rows, columns] for each of its grids.
+
+        Raises:
+            UsageError: the trace has no such image.
+            TraceError: as `weights`.
+        """
+        n_images = len(self.data.layout.images)
+        if not 0 <= image < n_images:
+            there = f"images 0 to {n_images - 1}" if n_images else "no images"
+            raise UsageError(f"image {image}: the trace has {there}")
         row = self.weights(step, layer, head)[self.data.layout.patch_positions(image)]
         return [
             row[grid.first_patch : grid.first_patch + grid.n_patches].reshape(grid.rows, grid.columns)

@@ -226,7 +226,7 @@ def batch(bench: Bench) -> list[Row]:
         together = on_device(collate([sample.inputs for sample in samples], model.config), device)
         reach = -1.3 if parts[-1] == 100 else None
         tokens = ", ".join(str(sample.n_prompt) for sample in samples)
-        section = f"four singles / batch of 4, {tokens} prompt tokens, {n_new} new tokens"
+        section = f"batch of 4: throughput against four singles, {tokens} prompt tokens, {n_new} new tokens"
 
         def plain(samples: Sequence[Prepared] = samples, n_new: int = n_new) -> None:
             for sample in samples:

@@ -81,6 +81,9 @@ def test_weights_on_an_image_come_as_its_grid(trace: Any) -> None:
     assert grid.shape == (layout.grids[0].rows, layout.grids[0].columns)
     row = trace.weights(0, 2)
     assert grid[1, 2] == row[layout.patch_positions(0)[grid.shape[1] + 2]]
+    for image in (4, -1):
+        with pytest.raises(UsageError, match=f"image {image}: the trace has images 0 to 0"):
+            trace.image_weights(0, 2, image)
 
 
 def test_pieces_are_one_per_position(trace: Any) -> None:

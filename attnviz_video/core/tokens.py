@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,10 @@ from typing import Literal
 Role = Literal["template", "system", "user", "image", "answer"]
 #: Which part of the text it belongs to. `<think>` and `<answer>` tags belong to the part they open or close.
 Segment = Literal["prompt", "think", "answer", "other"]
+#: What a segment is called wherever it is named: above the text, in the strip, in the chapters.
+SEGMENT_NAMES: Mapping[Segment, str] = {
+    "prompt": "prompt", "think": "thinking", "answer": "answer", "other": "response",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Chapters of an MP4: the segments of the answer, so that a player can jump to the final answer."""
+"""Chapters of an MP4: the segments of the answer, so that a player can jump to the answer."""
 
 from __future__ import annotations
 

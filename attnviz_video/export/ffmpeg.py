@@ -132,8 +132,19 @@ class FfmpegProcess:
             return disk_full(self.target, self.needed_bytes)
         return EncoderError(
             f"ffmpeg {ending(code)} while writing {self.target}, nothing was kept; "
-            f"its last words: {said or '(none)'}; if it is not the one of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE"
+            f"its last words: {said or '(none)'}{memory_hint(code)}{other_ffmpeg_hint()}"
         )
+
+
+def memory_hint(code: int) -> str:
+    """What to do about a process that ended with `code`, where lack of memory is the likely cause; else ""."""
+    return "; lack of memory is the likely cause: try a smaller --size" if code == -signal.SIGKILL else ""
+
+
+def other_ffmpeg_hint() -> str:
+    """What to do where the user chose an ffmpeg, which may be the cause; else ""."""
+    chosen = os.environ.get("IMAGEIO_FFMPEG_EXE")
+    return "; if it is not the one of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE" if chosen else ""
 
 
 def ending(code: int) -> str:

@@ -12,11 +12,11 @@ from jaxtyping import UInt8
 
 from attnviz_video.errors import AttnVizError, EncoderError
 from attnviz_video.export.chapters import chapter_arguments
-from attnviz_video.export.ffmpeg import FfmpegProcess, count_frames
+from attnviz_video.export.ffmpeg import FfmpegProcess, count_frames, other_ffmpeg_hint
 from attnviz_video.export.schedule import Schedule, even_schedule
 from attnviz_video.export.setpts import tick_expression
 from attnviz_video.export.settings import ExportSettings
-from attnviz_video.files import remove_left_over, temporary_beside
+from attnviz_video.files import prove_writable, remove_left_over, temporary_beside
 
 #: RGB → YUV by the matrix of HD video, and the tags that say so. Untagged or BT.601 video shows (0,200,0) as (0,168,0);
 #: the colours are the data. `setparams` is needed since the encoder's own options leave two of the tags unknown.
@@ -68,6 +68,7 @@ def write_mp4(
     timing = even_schedule(n_frames, settings) if schedule is None else schedule
     remove_left_over(path)
     with temporary_beside(path) as partial:
+        prove_writable(partial, path)
         arguments = encoder_arguments(padded.size, partial, settings, metadata, timing)
         with FfmpegProcess(arguments, path, needed_bytes=int(n_frames * width * height * BYTES_PER_PIXEL)) as ffmpeg:
             written = 0
@@ -163,7 +164,7 @@ def check_count(partial: Path, path: Path, schedule: Schedule) -> None:
     if found != schedule.n_ticks:
         raise EncoderError(
             f"ffmpeg reported success but {path} has {found} video frames instead of {schedule.n_ticks}; nothing was "
-            "kept; if it is not the ffmpeg of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE"
+            f"kept{other_ffmpeg_hint()}"
         )
 
 

@@ -15,6 +15,7 @@ from attnviz_video.export.mp4 import VideoMetadata, write_mp4
 from attnviz_video.export.schedule import Schedule
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.files import megabytes
+from attnviz_video.render.settings import SIZES
 
 #: The size of H.264 halves about every so many steps of crf (x264's own rule of thumb).
 CRF_PER_HALVING = 6
@@ -22,6 +23,8 @@ CRF_PER_HALVING = 6
 #: 36 (measured on a 30 x 30 grid over a grainy picture): above this they are no numbers any more.
 WORST_CRF = 32
 BYTES_PER_MB = 1_000_000
+#: Frames up to this many pixels are not advised to be smaller: their small print would be lost.
+_SMALL = SIZES["720p"][0] * SIZES["720p"][1]
 
 
 class _TooLargeError(Exception):
@@ -75,8 +78,8 @@ def write_limited_mp4(
             if crf >= worst:
                 raise UsageError(
                     f"{path} does not fit into --max_mb {settings.max_mb:g}: even at crf {crf}, beyond which "
-                    f"weights cannot be read from its colours, it takes about {megabytes(error.expected)}; raise "
-                    "--max_mb, or make it smaller with --size 720p, or shorter with --pace word"
+                    f"weights cannot be read from its colours, it takes about {megabytes(error.expected)}; "
+                    f"{advice(size, settings)}"
                 ) from None
             excess = error.expected / (settings.max_mb * BYTES_PER_MB)
             crf = min(worst, crf + max(1, math.ceil(CRF_PER_HALVING * math.log2(max(excess, 1.0)))))
@@ -87,3 +90,16 @@ def write_limited_mp4(
                     "which makes its colours less exact"
                 )
             return path
+
+
+def advice(size: tuple[int, int], settings: ExportSettings) -> str:
+    """What would make a video of `size` (width, height) fit, as far as it has not been done yet."""
+    ways = ["raise --max_mb"]
+    if size[0] * size[1] > _SMALL:
+        named = "--size 720p" if size in (SIZES["1080p"], SIZES["4k"]) else "--width and --height"
+        ways.append(f"make it smaller with {named}")
+    if settings.pace == "token":
+        ways.append("make it shorter with --pace word")
+    if len(ways) == 1:
+        ways.append("choose another --format, which has no such limit")
+    return ", or ".join(ways)

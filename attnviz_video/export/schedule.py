@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
 
-from attnviz_video.core.tokens import Token
+from attnviz_video.core.tokens import SEGMENT_NAMES, Token
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import UsageError
 from attnviz_video.export.settings import ExportSettings
@@ -16,8 +16,6 @@ from attnviz_video.export.words import keyword_ends, keyword_list, segment_start
 
 #: More holds than anybody can watch: the encoder is told of each on its command line.
 MOST_HOLDS = 400
-#: What a chapter is called, by the segment it covers.
-CHAPTER_TITLES = {"think": "thinking", "answer": "final answer", "other": "text", "prompt": "prompt"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def plan_schedule(trace: TraceData, steps: Sequence[int], settings: ExportSettin
     segments = [(bisect_left(shown, index), kind) for index, kind in segment_starts(answer)]
     # A segment that ends before the first shown token, or has no shown token at all, is none for the viewer.
     begun = {first: kind for first, kind in segments if first < len(shown)}
-    chapters = tuple(Chapter(first, CHAPTER_TITLES[kind]) for first, kind in begun.items())
+    chapters = tuple(Chapter(first, SEGMENT_NAMES[kind]) for first, kind in begun.items())
     pauses = {chapter.first for chapter in chapters if chapter.first > 0} if settings.hold_segments else set()
     notices = []
     for keyword in keyword_list(settings.hold_keywords):

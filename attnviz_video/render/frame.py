@@ -88,7 +88,15 @@ class FramePainter:
         """The legend of the images: right below them it stands in line with them, if that shortens no word of it."""
         left, top, right, bottom = self.plan.image_legend
         legend, in_line = (
-            Legend("image", self.images.heat, self._scores.settings, (x, top, right, bottom), look, faces)
+            Legend(
+                "image",
+                self.images.heat,
+                self._scores.settings,
+                (x, top, right, bottom),
+                look,
+                faces,
+                smooth=self.images.smooth,
+            )
             for x in (left, self.images.left)
         )
         return in_line if self.plan.arrangement != "stacked" and in_line.wording == legend.wording else legend

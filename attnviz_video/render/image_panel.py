@@ -17,7 +17,7 @@ from attnviz_video.render.brush import fill, frame_box, hatch, mark_sink
 from attnviz_video.render.grid_lines import LineStyle, line_tone
 from attnviz_video.render.heat import HeatTable, image_heat
 from attnviz_video.render.image_boxes import Stamp, answer_boxes, stamps, truth_boxes
-from attnviz_video.render.image_caption import ImageCaption, Labels, Share, caption_height, caption_width
+from attnviz_video.render.image_caption import Labels, Share, caption_height, caption_width, image_captions
 from attnviz_video.render.image_heat import CellOverlay, Overlay
 from attnviz_video.render.image_view import ImageView, least_size, read_image, view_picture
 from attnviz_video.render.letters import Letters
@@ -51,6 +51,8 @@ class ImagePanel:
         areas: Areas = "combined",
     ) -> None:
         self._theme = look
+        #: Whether the overlay is interpolated between the patches.
+        self.smooth = settings.smooth
         self.heat: HeatTable = image_heat(settings.colormap, settings.heat_alpha, settings.alpha)
         pictures = pictures_of(trace.layout, areas)
         cells, self.views = _lay_out(trace, pictures, box, look, faces.small)
@@ -61,14 +63,8 @@ class ImagePanel:
             for view, painted in zip(self.views, self._painted, strict=True)
         ]
         letters = Letters(faces.small, look.color("frame.background"))
-        self._captions = [
-            ImageCaption(_labels(view, trace), view.box, cell, row, look, letters)
-            for view, cell in zip(self.views, cells, strict=True)
-        ]
-        #: What the share that is not painted lies on, for each picture; "" where nothing of its image is left out.
-        self._aside = [
-            "" if trace.layout.is_painted(picture.image, areas).all() else _other_areas(picture) for picture in pictures
-        ]
+        labels = [_labels(view, trace, areas) for view in self.views]
+        self._captions = image_captions(labels, [view.box for view in self.views], cells, row, look, letters)
         shown = [
             *(truth_boxes(trace) if settings.boxes in ("truth", "both") else ()),
             *(answer_boxes(trace) if settings.boxes in ("answer", "both") else ()),
@@ -119,9 +115,7 @@ class ImagePanel:
         picture, image = self.views[number].picture, self.views[number].picture.image
         if picture.area and shares.patches:
             return Share(float(shares.patches[image][self._painted[number]].sum()))
-        where = self._aside[number]
-        unpainted = float(shares.unpainted[image]) if where and shares.unpainted.size else 0.0
-        return Share(float(shares.images[image]), unpainted, where)
+        return Share(float(shares.images[image]), float(shares.unpainted[image]) if shares.unpainted.size else 0.0)
 
     def _hatch(
         self, frame: UInt8[np.ndarray, "height width 3"], view: ImageView, levels: Float[np.ndarray, "patches"]
@@ -152,8 +146,8 @@ class ImagePanel:
 
         None where its level is below `LEAST_PEAK`.
         """
-        peak = peak_patch(patches)
-        if peak < 0 or not levels[peak] >= LEAST_PEAK:
+        peak = outlined_patch(patches, levels)
+        if peak < 0:
             return
         left, top, right, bottom = view.cells[peak].tolist()
         if left >= right or top >= bottom:
@@ -170,6 +164,12 @@ def peak_patch(weights: Float[np.ndarray, "patches"]) -> int:
     if valid.size == 0 or not valid.max() > 0:
         return -1
     return int(valid.argmax())
+
+
+def outlined_patch(weights: Float[np.ndarray, "patches"], levels: Float[np.ndarray, "patches"]) -> int:
+    """The patch that is outlined, on frames and figures: the heaviest; -1 where its level is below `LEAST_PEAK`."""
+    peak = peak_patch(weights)
+    return peak if peak >= 0 and levels[peak] >= LEAST_PEAK else -1
 
 
 def ring_width(width: int, height: int, wanted: int) -> int:
@@ -211,7 +211,7 @@ def _is_painted(view: ImageView) -> np.ndarray:
     return painted
 
 
-def _labels(view: ImageView, trace: TraceData) -> Labels:
+def _labels(view: ImageView, trace: TraceData, areas: Areas) -> Labels:
     """The names of a picture: number where there are several images, area where the image has several pictures."""
     image, area = view.picture.image, view.picture.area
     name, alone = trace.layout.images[image].name, len(trace.layout.images) == 1
@@ -219,7 +219,9 @@ def _labels(view: ImageView, trace: TraceData) -> Labels:
     short = ", ".join(filter(None, (number, area)))
     long = f"{short}: {name}" if short else name
     names = [long, *([short, ", ".join(filter(None, ("" if alone else str(image + 1), area)))] if short else [])]
-    return Labels(tuple(dict.fromkeys(names)), view.has_unseen)
+    # A picture of one area tells the share of that area alone.
+    is_whole = bool(area) or bool(trace.layout.is_painted(image, areas).all())
+    return Labels(tuple(dict.fromkeys(names)), view.has_unseen, "" if is_whole else _other_areas(view.picture))
 
 
 def _other_areas(picture: Picture) -> str:

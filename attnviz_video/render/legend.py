@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
+from attnviz_video.analysis.scale import SMALLEST_TOP
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.layout import PixelBox
 from attnviz_video.core.scores import ColorScale, Region
@@ -17,17 +18,32 @@ from attnviz_video.theme import Theme
 
 #: As wide as the end of a ramp can be: it keeps its width when the scale changes from frame to frame.
 _WIDEST = ("0", "≥ 8.8e-88")
+#: Stands in place of the numbers of a scale that no weight is above 0 on.
+NO_WEIGHT = "no weight"
+_SMOOTHED = ", smoothed"
 
 
 class Legend:
-    """Paints the colour ramp of a region into `box` of a frame."""
+    """Paints the colour ramp of a region into `box` of a frame.
+
+    `smooth`: the overlay is interpolated between the patches, and the legend says so.
+    """
 
     def __init__(
-        self, region: Region, heat: HeatTable, settings: AnalysisSettings, box: PixelBox, look: Theme, faces: Faces
+        self,
+        region: Region,
+        heat: HeatTable,
+        settings: AnalysisSettings,
+        box: PixelBox,
+        look: Theme,
+        faces: Faces,
+        *,
+        smooth: bool = False,
     ) -> None:
         self._region: Region = region
         self._ramp = heat.ramp(look.color("panel.background" if region == "text" else "ramp.ground"))
         self._settings = settings
+        self._smooth = smooth
         self._face = faces.small
         self._letters = Letters(faces.small, look.color("frame.background"))
         self._gap = faces.small.width("  ")
@@ -39,7 +55,7 @@ class Legend:
     def wording(self) -> tuple[int, str, str]:
         """Width of the ramp and the two lines beside it, as far as they fit: what less room would shorten."""
         room = self._box[2] - self._box[0] - self._width - self._theme.px("frame.gap") // 2
-        return self._width, *fitting_legend_words(self._region, self._settings, room, self._face)
+        return self._width, *fitting_legend_words(self._region, self._settings, room, self._face, smooth=self._smooth)
 
     def _full_ramp(self) -> int:
         return max(self._theme.px("ramp.width"), self._gap + sum(self._face.width(number) for number in _WIDEST))
@@ -79,31 +95,40 @@ def number_places(
 
 
 def ramp_numbers(scale: ColorScale, region: Region) -> tuple[str, str, str]:
-    """The weights at level 0, one half and 1; the last with "≥" where larger weights take the top colour too."""
+    """The weights at level 0, one half and 1; the last with "≥" where larger weights take the top colour too.
+
+    Where no weight is above 0 the scale ends at a number that was not measured: words, and no numbers.
+    """
     top = scale.top(region)
+    if top == SMALLEST_TOP and not scale.clipped(region):
+        return NO_WEIGHT, "", ""
     sign = "≥ " if scale.clipped(region) else ""
     return "0", weight(top * 0.5 ** (1.0 / scale.gamma)), f"{sign}{weight(top)}"
 
 
-def legend_words(region: Region, settings: AnalysisSettings) -> tuple[str, str]:
-    """What the ramp measures, and on which scale."""
+def legend_words(region: Region, settings: AnalysisSettings, *, smooth: bool = False) -> tuple[str, str]:
+    """What the ramp measures (and that it is shown `smooth`), and on which scale."""
     thing = "per text token" if region == "text" else "per image patch"
     what = "attention over its mean" if settings.sinks == "relative" else "attention"
     scope = "one scale for text and images" if settings.scale_scope == "joint" else "one scale"
     time = "per video" if settings.scale == "shared" else "per frame"
     gamma = f", gamma {settings.gamma:g}" if settings.gamma != 1 else ""
-    return f"{what} {thing}", f"{scope} {time}{gamma}"
+    return f"{what} {thing}{_SMOOTHED if smooth else ''}", f"{scope} {time}{gamma}"
 
 
-def fitting_legend_words(region: Region, settings: AnalysisSettings, room: int, face: Typeface) -> tuple[str, str]:
+def fitting_legend_words(
+    region: Region, settings: AnalysisSettings, room: int, face: Typeface, *, smooth: bool = False
+) -> tuple[str, str]:
     """Each of the two lines in the longest wording that fits into `room` pixels; the shortest where none does."""
     thing = "per token" if region == "text" else "per patch"
     what = "attention / mean" if settings.sinks == "relative" else "attention"
     scope = "joint scale" if settings.scale_scope == "joint" else "scale"
     time = "per video" if settings.scale == "shared" else "per frame"
     gamma = f", γ {settings.gamma:g}" if settings.gamma != 1 else ""
-    title, kind = legend_words(region, settings)
-    titles = (title, f"{what} {thing}", thing)
+    title, kind = legend_words(region, settings, smooth=smooth)
+    titles: tuple[str, ...] = (title, f"{what} {thing}", thing)
+    if smooth:
+        titles = (title, *(f"{words}{_SMOOTHED}" for words in titles[1:]), _SMOOTHED.strip(", "))
     kinds = (kind, f"{scope} {time}{gamma}", f"{time}{gamma}")
     return _first_fitting(titles, room, face), _first_fitting(kinds, room, face)
 

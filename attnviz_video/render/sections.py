@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from attnviz_video.core.tokens import Segment, Token
+from attnviz_video.core.tokens import SEGMENT_NAMES, Segment, Token
 from attnviz_video.core.units import DisplayUnit
 
 _TAG = re.compile(r"</?(think|answer)>")
 _NAMES: Mapping[str, Segment] = {"think": "think", "answer": "answer"}
-_LABELS: Mapping[Segment, str] = {"think": "thinking", "answer": "answer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,11 @@ def shown_segments(units: Sequence[DisplayUnit], segments: Sequence[Segment]) ->
 
 def sections_of(segments: Sequence[Segment]) -> tuple[Section, ...]:
     """The sections of a text whose units are shown in `segments`, in order."""
-    plain = "response" if "answer" in segments else "answer"
     sections: list[Section] = []
     for unit, segment in enumerate(segments):
         if sections and sections[-1].segment == segment:
             continue
-        label = _LABELS.get(segment, plain if sections else "")
+        label = SEGMENT_NAMES[segment] if sections or segment in _NAMES else ""
         sections.append(Section(unit, segment, label))
     return tuple(sections)
 

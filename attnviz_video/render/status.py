@@ -99,7 +99,9 @@ def probability_words(info: StepInfo) -> tuple[str, ...]:
     """The probability of the produced token, then the likeliest candidates; words where they were not recorded."""
     if math.isnan(info.log_probability):
         return ("probabilities not recorded",)
-    own, listed = f"p = {percent(math.exp(info.log_probability))}", "   ".join(candidate_words(info))
+    share = percent(math.exp(info.log_probability))
+    own = f"p {share}" if share.startswith("<") else f"p = {share}"
+    listed = "   ".join(candidate_words(info))
     return (own, f"likeliest: {listed}") if listed else (own,)
 
 

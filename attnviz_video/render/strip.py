@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 
 from attnviz_video.analysis.timeline import Stretch, Timeline
 from attnviz_video.core.layout import PixelBox
+from attnviz_video.core.tokens import SEGMENT_NAMES
 from attnviz_video.render.brush import fill, frame_box, write
 from attnviz_video.render.curve import Columns, columns_of, paint_areas, paint_line, rounded_up
 from attnviz_video.render.letters import Letters
@@ -22,8 +23,8 @@ from attnviz_video.theme import N_SERIES, Rgb, Theme, contrast
 
 #: The curves may not be narrower than this part of the strip: then the numbers of the images are left out.
 _LEAST_PLOT = 0.4
-#: Segments that have a name to show.
-_NAMED = frozenset({"think", "answer"})
+#: Segments for which there is a lane, each with a colour of its own.
+_MARKED = frozenset({"think", "answer"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,8 @@ class _Row:
 
 
 def has_lane(stretches: Sequence[Stretch]) -> bool:
-    """Whether the answer has segments with names, which get a lane of their own."""
-    return any(stretch.segment in _NAMED for stretch in stretches)
+    """Whether the answer has thinking or an answer between tags: then its segments get a lane of their own."""
+    return any(stretch.segment in _MARKED for stretch in stretches)
 
 
 def strip_height(look: Theme, face: Typeface, *, rows: int, lane: bool) -> int:
@@ -176,11 +177,10 @@ class Strip:
             left += seam if stretch.start else 0
             if right <= left:
                 continue
-            named = stretch.segment in _NAMED
-            color = theme.color(f"segment.{stretch.segment if named else 'other'}")
+            color = theme.color(f"segment.{stretch.segment if stretch.segment in _MARKED else 'other'}")
             fill(frame, (left, top, right, top + face.height), color)
-            name = stretch.segment
-            if named and face.width(name) + 2 * seam <= right - left:
+            name = SEGMENT_NAMES[stretch.segment]
+            if face.width(name) + 2 * seam <= right - left:
                 write(frame, (left + right - face.width(name)) // 2, top, name, face, theme.color("ink"))
             if stretch.start:
                 for row in self._rows:

@@ -130,26 +130,34 @@ def box_keys(
     piece: Piece, face: Typeface, look: Theme, hatching: Bool[np.ndarray, "height _"]
 ) -> UInt8[np.ndarray, "height width"]:
     """Key of every pixel of the box of `piece`: ground, letter, corner, stroke (where `hatching` says) or rim."""
-    width, height, radius = piece.width, face.height, look.px("token.radius")
+    width, height, tag = piece.width, face.height, piece.tag
+    radius = min(look.px("token.radius"), width // 2, height // 2)
+    # A side on which a tag goes on in the next piece is straight.
+    open_left, open_right = tag is not None and not tag.opens, tag is not None and not tag.closes
     letters = face.coverage(piece.text)
     keys = np.zeros((height, width), dtype=np.uint8)
     room = min(letters.shape[1], width - piece.inset)
     keys[:, piece.inset : piece.inset + room] = letters[:, :room] >> 4
     strokes = hatching[:, :width]
     keys[:, : strokes.shape[1]][(keys[:, : strokes.shape[1]] == 0) & strokes] = STROKE
-    if piece.tag is not None:
-        inside = _depth(width, height, radius, open_left=not piece.tag.opens, open_right=not piece.tag.closes)
-        keys[inside <= look.px("tag.rim")] = RIM_THINK if piece.tag.segment == "think" else RIM_ANSWER
-    corner = _corner(min(radius, width // 2, height // 2))
-    size = corner.shape[0]
-    for rows, columns, part in (
-        (slice(0, size), slice(0, size), corner),
-        (slice(0, size), slice(width - size, width), corner[:, ::-1]),
-        (slice(height - size, height), slice(0, size), corner[::-1]),
-        (slice(height - size, height), slice(width - size, width), corner[::-1, ::-1]),
+    corner = _corner(radius)
+    upper, lower = slice(0, radius), slice(height - radius, height)
+    left, right = slice(0, radius), slice(width - radius, width)
+    for rows, columns, part, is_open in (
+        (upper, left, corner, open_left),
+        (upper, right, corner[:, ::-1], open_right),
+        (lower, left, corner[::-1], open_left),
+        (lower, right, corner[::-1, ::-1], open_right),
     ):
+        if is_open:
+            continue
         target = keys[rows, columns]
         target[part > 0] = CORNER + part[part > 0]
+    if tag is not None:
+        # After the corners: where box and sheet have one colour, a rim under them would have gaps.
+        depth = _depth(width, height, radius, open_left=open_left, open_right=open_right)
+        keys[depth <= look.px("tag.rim")] = RIM_THINK if tag.segment == "think" else RIM_ANSWER
+        keys[depth <= 0] = CORNER + COVERAGES - 1
     return keys
 
 

@@ -17,7 +17,8 @@ from jaxtyping import UInt8
 
 from attnviz_video.errors import DiskFullError, EncoderError, EnvironmentFault
 from attnviz_video.export.ffmpeg import FfmpegProcess, count_frames, ffmpeg_exe
-from attnviz_video.export.mp4 import VideoMetadata, write_mp4
+from attnviz_video.export.mp4 import VideoMetadata, check_count, write_mp4
+from attnviz_video.export.schedule import even_schedule
 from attnviz_video.export.settings import ExportSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,9 +94,69 @@ def test_f21_killed_midway(folder: Path, fake) -> None:  # type: ignore[no-untyp
         sys.stdin.buffer.read(400_000)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
-    with pytest.raises(EncoderError, match=r"ffmpeg was killed by SIGKILL while writing .*last words: \(none\)"):
+    sentence = (
+        r"ffmpeg was killed by SIGKILL while writing .*last words: \(none\); lack of memory is the likely cause: "
+        r"try a smaller --size; if it is not the one of imageio-ffmpeg, unset IMAGEIO_FFMPEG_EXE$"
+    )
+    with pytest.raises(EncoderError, match=sentence):
         write(folder)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "end"),
+    [("SIGKILL", "; lack of memory is the likely cause: try a smaller --size"), ("SIGTERM", "")],
+)
+def test_no_other_ffmpeg_is_suspected_where_none_was_chosen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: str, end: str
+) -> None:
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+
+    def frames() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        ffmpeg = set(children()) - before
+        assert len(ffmpeg) == 1
+        os.kill(ffmpeg.pop(), signal.Signals[number])
+        yield from noise(50)
+
+    before = set(children())
+    with pytest.raises(EncoderError) as caught:
+        write_mp4(
+            frames(), folder / "out.mp4", size=(320, 240), n_frames=50, settings=ExportSettings(),
+            metadata=VideoMetadata("title", "comment"),
+        )  # fmt: skip
+    said = f"writing {folder}/out.mp4, nothing was kept; its last words: (none){end}"
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(f"(none){end}")
+    assert "IMAGEIO_FFMPEG_EXE" not in str(caught.value)
+
+
+def test_a_wrong_count_suspects_another_ffmpeg_only_where_one_was_chosen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+    path = write(folder)
+    sentence = r"has 64 video frames instead of 72; nothing was kept"
+    with pytest.raises(EncoderError, match=f"{sentence}$"):
+        check_count(path, path, even_schedule(9, ExportSettings()))
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", REAL)
+    with pytest.raises(EncoderError, match=f"{sentence}; if it is not the one of imageio-ffmpeg, unset IMAGEIO_"):
+        check_count(path, path, even_schedule(9, ExportSettings()))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that holds no files")
+def test_a_folder_that_holds_no_files_is_named_before_a_frame_is_painted() -> None:
+    def frames() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        raise AssertionError("a frame was painted")
+        yield
+
+    sentence = (
+        r"^cannot write /proc/x\.mp4: no file can be made in /proc; choose another place with --output_dir or -o$"
+    )
+    with pytest.raises(EnvironmentFault, match=sentence):
+        write_mp4(
+            frames(), Path("/proc/x.mp4"), size=(320, 240), n_frames=5, settings=ExportSettings(),
+            metadata=VideoMetadata("title", "comment"),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("code", [1, 0])

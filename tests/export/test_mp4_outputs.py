@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from attnviz_video.errors import UsageError
 from attnviz_video.export.mp4 import VideoMetadata, write_mp4
-from attnviz_video.export.mp4_size import write_limited_mp4
+from attnviz_video.export.mp4_size import advice, write_limited_mp4
 from attnviz_video.export.schedule import Chapter, Schedule, even_schedule
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.testing.video import decode_mp4, probe, run_ffmpeg
@@ -144,11 +144,25 @@ def test_crf_is_raised_until_the_video_fits(tmp_path: Path) -> None:
 def test_a_video_that_cannot_fit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     sentence = (
         r"a\.mp4 does not fit into --max_mb 0\.02: even at crf 32, beyond which weights cannot be read from its "
-        r"colours, it takes about [\d.]+ kB; raise --max_mb, or make it smaller with --size 720p, or shorter with "
-        r"--pace word"
+        r"colours, it takes about [\d.]+ kB; raise --max_mb, or make it shorter with --pace word$"
     )
     with pytest.raises(UsageError, match=sentence):
         write_limited(tmp_path / "a.mp4", Noise(20), 0.02)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="even at crf 45"):
         write_limited(tmp_path / "a.mp4", Noise(20), 0.02, crf=45)
+
+
+@pytest.mark.parametrize(
+    ("size", "pace", "expected"),
+    [
+        ((1920, 1080), "token", "raise --max_mb, or make it smaller with --size 720p, or make it shorter with --pace "
+         "word"),
+        ((3840, 2160), "word", "raise --max_mb, or make it smaller with --size 720p"),
+        ((1080, 1920), "word", "raise --max_mb, or make it smaller with --width and --height"),
+        ((1280, 720), "token", "raise --max_mb, or make it shorter with --pace word"),
+        ((1280, 720), "word", "raise --max_mb, or choose another --format, which has no such limit"),
+    ],
+)  # fmt: skip
+def test_only_what_would_help_is_advised(size: tuple[int, int], pace: Any, expected: str) -> None:
+    assert advice(size, ExportSettings(max_mb=1.0, pace=pace)) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from PIL import Image
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.config import RenderConfig
 from attnviz_video.config.compose import replace_settings
+from attnviz_video.core.sample import TruthBox
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import UsageError
+from attnviz_video.export.idle_settings import idle_notices
 from attnviz_video.export.mark import mark_of, read_mark
 from attnviz_video.export.names import Output, formats_of, kind_of, output_paths
 from attnviz_video.export.poster import poster_frame
@@ -149,14 +152,56 @@ def test_notices(trace: TraceData, tmp_path: Path) -> None:
         def notice(self, sentence: str) -> None:
             told.append(sentence)
 
-    asked = config(chroma="444", hold_keywords="zebra")
+    asked = config(chroma="444", hold_keywords="zebra", webp_quality=70)
     path = tmp_path / "x.mp4"
     render_trace(trace, 0, asked, path, Listening())
     assert probe(path).pixel_format == "yuv444p"
-    assert told[-2:] == [
+    assert told[-3:] == [
+        "--webp_quality 70 has no effect: no WebP is written",
         "--hold_keywords: 'zebra' is not in the shown answer, nothing is held for it",
         f"{path} has full colour resolution (--chroma 444): browsers, QuickTime and PowerPoint do not play it, "
         "VLC and mpv do",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, []),
+        ({"max_mb": 5, "chroma": "444", "webp_quality": 70, "format": "mp4,webp"}, []),
+        ({"boxes": "truth"}, [
+            "--boxes truth: the dataset has no box on the images of this sample, none of it is drawn",
+        ]),
+        ({"boxes": "answer"}, ["--boxes answer: the answer writes no box on the images, none of it is drawn"]),
+        ({"boxes": "both"}, [
+            "--boxes both: the dataset has no box on the images of this sample, none of it is drawn",
+            "--boxes both: the answer writes no box on the images, none of it is drawn",
+        ]),
+        ({"max_mb": 5, "format": "gif"}, ["--max_mb 5 has no effect: it limits the MP4, and none is written"]),
+        ({"chroma": "444", "format": "png"}, [
+            "--chroma 444 has no effect: it is a setting of the MP4, and none is written",
+        ]),
+        ({"webp_quality": 70}, ["--webp_quality 70 has no effect: no WebP is written"]),
+    ],
+)  # fmt: skip
+def test_settings_without_effect_are_told(
+    trace: TraceData, tmp_path: Path, settings: dict[str, Any], expected: list[str]
+) -> None:
+    asked = config(output_dir=str(tmp_path / "out"), **settings)
+    assert list(idle_notices(trace, asked.render, asked.export, output_paths(asked.export, 0))) == expected
+
+
+def test_boxes_that_are_there_need_no_notice(trace: TraceData, tmp_path: Path) -> None:
+    asked = config(boxes="both")
+    sample = replace(trace.header.sample, boxes=(TruthBox("disc", 0, (20.0, 20.0, 120.0, 100.0)),))
+    given = replace(trace, header=replace(trace.header, sample=sample))
+    assert [said[:35] for said in idle_notices(given, asked.render, asked.export, ())] == [
+        "--boxes both: the answer writes no "
+    ]
+    (tmp_path / "boxed").mkdir()
+    boxed = make_trace(tmp_path / "boxed", Made(answer=(" A", " (500,", "250),(", "900,", "800)")))
+    assert [said[:35] for said in idle_notices(boxed, asked.render, asked.export, ())] == [
+        "--boxes both: the dataset has no bo"
     ]
 
 

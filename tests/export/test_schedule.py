@@ -74,7 +74,13 @@ def test_holds_at_the_start_the_end_and_new_segments(tmp_path: Path) -> None:
     schedule = plan(tmp_path, hold_start=0.5, hold_end=2.0, hold_seconds=1.5)
     assert schedule.holds == (12, 0, 0, 0, 0, 0, 0, 36, 0, 0, 48)
     assert schedule.n_ticks == 88 + 96
-    assert schedule.chapters == (Chapter(0, "thinking"), Chapter(7, "final answer"))
+    assert schedule.chapters == (Chapter(0, "thinking"), Chapter(7, "answer"))
+
+
+def test_chapters_are_called_what_the_headings_of_the_text_are(tmp_path: Path) -> None:
+    pieces = ("<think>", " A", "</think>", "\n", " left", "<|im_end|>")
+    schedule = plan_schedule(trace(tmp_path, pieces), range(6), ExportSettings(**PLAIN))
+    assert schedule.chapters == (Chapter(0, "thinking"), Chapter(4, "response"))
 
 
 def test_an_answer_that_begins_after_the_thinking_has_no_chapters(tmp_path: Path) -> None:

@@ -128,9 +128,8 @@ def test_what_is_not_seen_is_shaded_without_colour_and_told(tmp_path: Path) -> N
     assert {tuple(color) for color in np.unique(left, axis=0) if np.ptp(color) > 12} == set()
     assert (left == LOOK.color("unseen.stroke")).all(axis=1).mean() > 0.05
     (caption,) = painter.images._captions
-    assert caption.wording(Share(0.3), 1000)[0] == f"image0.png ({UNSEEN[0]})"
-    short = caption.wording(Share(0.3), painter.images._captions[0]._face.width(f"{UNSEEN[1]}   30.0 %"))
-    assert short == (UNSEEN[1], "30.0 %")
+    assert caption.label == f"image0.png ({UNSEEN[1]})"
+    assert caption.words(Share(0.3, 0.1)).startswith("30.0 %")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def test_areas_are_shown_as_asked(tmp_path: Path, areas: str, shown: list[range]
         left_out = sum(WEIGHTS) - sum(WEIGHTS[patch] for patch in painted)
         assert told.unpainted == pytest.approx(left_out, rel=1e-3, abs=1e-6)
         if left_out:
-            assert told.where == ("tiles" if areas == "thumbnail" else "thumbnail")
+            assert painter.images._captions[number]._aside == ("tiles" if areas == "thumbnail" else "thumbnail")
 
 
 def test_a_tile_alone_shows_its_part_of_the_image(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attnviz_video.analysis.scale import SMALLEST_TOP
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.scores import ColorScale
-from attnviz_video.render.brush import canvas
+from attnviz_video.render.brush import canvas, write
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.heat import image_heat
 from attnviz_video.render.legend import Legend, fitting_legend_words, legend_words, number_places, ramp_numbers
@@ -21,6 +22,37 @@ def test_numbers_are_absolute_weights() -> None:
     scale = ColorScale(0.034, 0.5, image_clipped=True)
     assert ramp_numbers(scale, "text") == ("0", "0.017", "0.034")
     assert ramp_numbers(scale, "image") == ("0", "0.25", "≥ 0.50")
+
+
+def test_a_scale_without_weights_says_so_instead_of_numbers(tmp_path: Path) -> None:
+    nothing = ColorScale(SMALLEST_TOP, 0.5)
+    assert ramp_numbers(nothing, "text") == ("no weight", "", "")
+    assert ramp_numbers(nothing, "image") == ("0", "0.25", "0.50")
+    assert ramp_numbers(ColorScale(SMALLEST_TOP, 0.5, text_clipped=True), "text")[2] == "≥ 6.0e-08"
+    look = theme("light")
+    legend = Legend("text", image_heat("red_green", "weight"), AnalysisSettings(), (0, 0, 900, 80), look, Faces(look))
+    frame, wanted = (canvas(900, 80, look.color("frame.background")) for _ in range(2))
+    legend.paint(frame, nothing)
+    write(wanted, 0, legend._numbers_top(), "no weight", Faces(look).small, look.color("ink"))
+    assert np.array_equal(frame, wanted)
+
+
+def test_a_smoothed_overlay_is_said_to_be(tmp_path: Path) -> None:
+    settings, face = AnalysisSettings(), Typeface(24)
+    assert legend_words("image", settings, smooth=True)[0] == "attention per image patch, smoothed"
+    wordings = (
+        "attention per image patch, smoothed",
+        "attention per patch, smoothed",
+        "per patch, smoothed",
+        "smoothed",
+    )
+    for words in wordings:
+        assert fitting_legend_words("image", settings, face.width(words), face, smooth=True)[0] == words
+    scores = make_scores(tmp_path, Made())
+    for smooth in (False, True):
+        text, image = FramePainter(scores, RenderSettings(smooth=smooth))._legends
+        assert "smoothed" not in text.wording[1]
+        assert ("smoothed" in image.wording[1]) == smooth
 
 
 def test_the_middle_follows_gamma() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from attnviz_video.core.tokens import Segment, Token
+from attnviz_video.core.tokens import SEGMENT_NAMES, Segment, Token
 from attnviz_video.core.units import DisplayUnit, display_units
 from attnviz_video.models.segments import segments_of
+from attnviz_video.render import sections
 from attnviz_video.render.sections import Section, TagPart, sections_of, shown_segments, tag_parts, unit_segments
 
 
@@ -40,8 +43,8 @@ def test_white_space_and_special_tokens_between_sections_make_none() -> None:
     ("answer", "prompt", "expected"),
     [
         (("Red", " one"), (), [("other", "")]),
-        (("Red", " one"), ("What", "?"), [("prompt", ""), ("other", "answer")]),
-        (("<think>", "a", "</think>", "\n\n", "Red"), (), [("think", "thinking"), ("other", "answer")]),
+        (("Red", " one"), ("What", "?"), [("prompt", ""), ("other", "response")]),
+        (("<think>", "a", "</think>", "\n\n", "Red"), (), [("think", "thinking"), ("other", "response")]),
         (
             ("Well", "<think>", "a", "</think>", "<answer>", "b", "</answer>"), ("What",),
             [("prompt", ""), ("other", "response"), ("think", "thinking"), ("answer", "answer")],
@@ -50,8 +53,15 @@ def test_white_space_and_special_tokens_between_sections_make_none() -> None:
     ],
 )  # fmt: skip
 def test_labels(answer: Sequence[str], prompt: Sequence[str], expected: list[tuple[str, str]]) -> None:
-    sections = sections_of(_units(answer, prompt)[2])
-    assert [(section.segment, section.label) for section in sections] == expected
+    found = sections_of(_units(answer, prompt)[2])
+    assert [(section.segment, section.label) for section in found] == expected
+
+
+def test_the_report_calls_segments_by_the_same_names() -> None:
+    script = Path(sections.__file__).parents[1] / "export" / "viewer" / "report" / "text_view.js"
+    (table,) = re.findall(r"const SEGMENT_NAMES = \{(.*)\};", script.read_text(encoding="utf-8"))
+    assert dict(re.findall(r"(\w+): '(\w+)'", table)) == SEGMENT_NAMES
+    assert "make('h2', '', SEGMENT_NAMES[segment])" in script.read_text(encoding="utf-8")
 
 
 def test_a_tag_that_several_tokens_spell_has_a_part_in_each() -> None:

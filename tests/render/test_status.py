@@ -36,6 +36,10 @@ def test_probabilities() -> None:
     assert probability_words(replace(info, candidates=())) == ("p = 90.0 %",)
 
 
+def test_a_tiny_probability_is_less_than_not_equal_to_less_than() -> None:
+    assert probability_words(StepInfo(0, 0, math.log(1e-5), (), 1.0)) == ("p < 0.1 %",)
+
+
 def test_pieces_are_quoted_and_short() -> None:
     assert quoted("<|im_end|>") == "“‹im_end›”"
     assert quoted("<answer>") == "“<answer>”"

@@ -9,7 +9,7 @@ import pytest
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.analysis.timeline import Stretch, Timeline
 from attnviz_video.core.tokens import Segment
-from attnviz_video.render.brush import canvas
+from attnviz_video.render.brush import canvas, write
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.render.strip import Strip, chip_ink, has_lane, n_rows, percent_tick, series_color, strip_height
@@ -143,6 +143,19 @@ def test_segments_have_a_lane_with_their_names() -> None:
         assert columns.max() + 1 == strip.cell(stretch.stop - 1)[1]
     lane = frame[-20 - FACE.height : -20]
     assert (lane == LOOK.color("ink")).all(axis=2).any()
+
+
+def test_the_lane_names_every_segment_as_the_text_does() -> None:
+    kinds: tuple[Segment, ...] = ("other", "think", "other", "answer")
+    stretches = tuple(Stretch(kind, 5 * number, 5 * number + 5) for number, kind in enumerate(kinds))
+    strip, frame = made([[0.3]] * 20, [1.0] * 20, stretches)
+    seam = LOOK.px("strip.seam")
+    for stretch, name in zip(stretches, ("response", "thinking", "response", "answer"), strict=True):
+        left, right = strip.cell(stretch.start)[0], strip.cell(stretch.stop - 1)[1]
+        left += seam if stretch.start else 0
+        wanted = canvas(right - left, FACE.height, LOOK.color(f"segment.{stretch.segment}"))
+        write(wanted, (left + right - FACE.width(name)) // 2 - left, 0, name, FACE, LOOK.color("ink"))
+        assert np.array_equal(frame[-20 - FACE.height : -20, left:right], wanted)
 
 
 def test_a_segment_too_short_for_its_name_has_none() -> None:

@@ -122,7 +122,7 @@ def test_prompt_and_answer_are_parted(tmp_path: Path) -> None:
     layout = layout_text(shown, 600, 400, LOOK)
     lines = {piece.text: piece.line for piece in layout.pieces}
     (separator,) = layout.separators
-    assert separator.section.label == "answer"
+    assert separator.section.label == "response"
     assert lines["?"] < separator.line < lines["yes"]
     assert not [piece for piece in layout.pieces if piece.line == separator.line]
     assert layout_text(trace, 600, 400, LOOK).separators == ()

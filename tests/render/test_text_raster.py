@@ -111,6 +111,42 @@ def test_tags_have_a_rim_that_is_open_where_they_go_on(tmp_path: Path) -> None:
     assert (going_on[0, 8:-8] == RIM_THINK).all()
 
 
+@pytest.mark.parametrize("size", [(854, 480), (1280, 720), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "<answer>"])
+def test_the_rim_of_a_whole_tag_is_closed_around_the_corners(tmp_path: Path, size: tuple[int, int], tag: str) -> None:
+    """Nobody gets from outside to the letters without crossing it, not even from corner to corner of two pixels."""
+    look = theme("light", *size)
+    layout = layout_text(_trace(tmp_path), size[0], size[1], look)
+    piece = next(piece for piece in layout.pieces if piece.text == tag)
+    hatching = np.zeros((layout.metrics.box_height, size[0]), dtype=bool)
+    keys = box_keys(piece, layout.metrics.face, look, hatching)
+    rim = np.pad((keys == RIM_THINK) | (keys == RIM_ANSWER), 1)
+    outside = np.zeros_like(rim)
+    outside[0, 0] = True
+    for _ in range(sum(rim.shape)):
+        padded = np.pad(outside, 1)
+        reached = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+        outside |= reached & ~rim
+    inside = ~outside[1:-1, 1:-1]
+    assert inside[keys.shape[0] // 2, keys.shape[1] // 2]
+    assert (keys[~inside] == STROKE - 1).all(), "outside is the sheet alone"
+    without = (keys[inside] >= CORNER) & (keys[inside] < STROKE)
+    assert not without.any(), "inside no corner is cut off"
+
+
+def test_a_part_of_a_tag_is_straight_where_it_goes_on(tmp_path: Path) -> None:
+    layout = layout_text(_trace(tmp_path), 900, 600, LOOK)
+    piece = next(piece for piece in layout.pieces if piece.text == "</think>")
+    hatching = np.zeros((layout.metrics.box_height, 900), dtype=bool)
+    assert piece.tag is not None
+    tag = replace(piece.tag, opens=False, closes=False)
+    keys = box_keys(replace(piece, tag=tag), layout.metrics.face, LOOK, hatching)
+    rim = LOOK.px("tag.rim")
+    assert (keys[:rim] == RIM_THINK).all()
+    assert (keys[-rim:] == RIM_THINK).all()
+    assert (keys[rim:-rim] < CORNER).all()
+
+
 def test_strokes_lie_on_bare_ground_only(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     piece = next(piece for piece in layout.pieces if piece.text == "word1")

@@ -145,7 +145,10 @@ def _draw_explanation(
     margin, gap = pt("margin"), pt("gap")
     width = sheet.width - 2 * margin
     legend = min(pt("ramp.width"), (width - gap) / 2)
-    draw_legend(sheet, scores, scores.scale(frames[0]), "image", pictures.heat, look, margin, top, legend)
+    draw_legend(
+        sheet, scores, scores.scale(frames[0]), "image", pictures.heat, look, margin, top, legend,
+        smooth=pictures.render.smooth,
+    )  # fmt: skip
     start = margin + legend + gap
     keys = draw_keys(sheet, scores, pictures.render, look, start, top, width - legend - gap)
     return top + max(legend_height(sheet), keys) + pt("line_gap")

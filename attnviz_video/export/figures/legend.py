@@ -37,11 +37,11 @@ def legend_height(sheet: Sheet) -> float:
 
 def draw_legend(
     sheet: Sheet, scores: Scores, scale: ColorScale, region: Region, heat: HeatTable, look: Theme,
-    left: float, top: float, width: float,
+    left: float, top: float, width: float, *, smooth: bool = False,
 ) -> None:  # fmt: skip
-    """The colours of a region as painted, with the weights at level 0, one half and 1."""
+    """The colours of a region as painted, with the weights at level 0, one half and 1; `smooth` is said of images."""
     fonts, small = sheet.fonts, pt("small.text")
-    title, kind = legend_words(region, scores.settings)
+    title, kind = legend_words(region, scores.settings, smooth=smooth)
     baseline = top + fonts.ascent * pt("label.text")
     sheet.words(
         left, baseline, fonts.fit(title, pt("label.text"), width), pt("label.text"), look.color("ink"),

@@ -23,6 +23,7 @@ from attnviz_video.render.arrange import Spacing, arrange, fit_inside
 from attnviz_video.render.grid_lines import line_tone
 from attnviz_video.render.heat import HeatTable, image_heat
 from attnviz_video.render.image_heat import CellOverlay
+from attnviz_video.render.image_panel import outlined_patch
 from attnviz_video.render.image_view import ImageView, read_image, view_picture
 from attnviz_video.render.numbers import percent
 from attnviz_video.render.pictures import Picture, pictures_of
@@ -138,6 +139,7 @@ def draw_pictures(
     pictures = shown_pictures(scores)
     boxes = shown_boxes(scores, settings.render.boxes)
     sources = [read_image(file) for file in trace.image_files]
+    drawn: list[PointBox] = []
     for place, (picture, room) in enumerate(zip(pictures, rooms, strict=True)):
         dots = max(1, round(room.width / sheet.dot)), max(1, round(room.height / sheet.dot))
         view = view_picture(sources[picture.image], picture, trace.layout, (0, 0, *dots), dots, settings.look)
@@ -153,7 +155,10 @@ def draw_pictures(
         if weights.has_row:
             _draw_marks(sheet, scores, weights, view, (left, top), levels, settings.look)
         draw_boxes(sheet, boxes, weights.step, view, (left, top), settings.look)
-        _draw_caption(sheet, scores, picture, box, shares, settings)
+        drawn.append(box)
+    form = _caption_form(sheet, scores, pictures, [right - left for left, _, right, _ in drawn], settings)
+    for picture, box in zip(pictures, drawn, strict=True):
+        _draw_caption(sheet, scores, picture, box, shares, settings, form)
 
 
 def shown_pictures(scores: Scores) -> tuple[Picture, ...]:
@@ -226,8 +231,8 @@ def _draw_marks(
             radius = min(pt("sink.radius"), min(right - left, bottom - top) / 3)
             middle = ((left + right) / 2, (top + bottom) / 2)
             sheet.disc(middle, radius, look.color("sink.fill"), look.color("sink.rim"), pt("sink.rim"))
-    peak = _heaviest(np.where(is_here, weights.images[image], np.nan))
-    if peak >= 0 and levels[peak] > 0:
+    peak = outlined_patch(np.where(is_here, weights.images[image], np.nan), levels)
+    if peak >= 0:
         left, top, right, bottom = box_of(peak)
         ring = min(pt("peak.ring"), min(right - left, bottom - top) / 6)
         outer = (left - ring / 2, top - ring / 2, right + ring / 2, bottom + ring / 2)
@@ -236,11 +241,65 @@ def _draw_marks(
         sheet.box(inner, None, rim=look.color("peak.inner"), rim_width=ring)
 
 
+@dataclass(frozen=True)
+class _CaptionForm:
+    """Which words the captions of a figure use, the same for all of its pictures and panels."""
+
+    #: Which of the labels; None: no label.
+    label: int | None
+    says_row: bool = False
+    says_aside: bool = False
+    #: Whether the words have no room and stand in the middle of the picture.
+    is_centered: bool = False
+
+    def label_of(self, labels: Sequence[str]) -> str:
+        return labels[min(self.label, len(labels) - 1)] if labels and self.label is not None else ""
+
+    def words(self, share: float, unpainted: float | None, row: str) -> str:
+        """The share; what is not painted (None: all is) is told even where it is nothing, as another panel has some."""
+        if np.isnan(share):
+            return "no row"
+        aside = f" ({percent(unpainted)} not painted)" if self.says_aside and unpainted is not None else ""
+        return percent(share) + (f" of the {row}" if self.says_row else "") + aside
+
+
+def _caption_form(
+    sheet: Sheet, scores: Scores, pictures: Sequence[Picture], rooms: Sequence[float], settings: PictureSettings
+) -> _CaptionForm:
+    """The form that says most and fits, with any share, under every picture (`rooms` in points)."""
+    row = row_name(scores)
+    labels = [_labels(sheet, scores, picture, settings) for picture in pictures]
+    wides = [1.0 if _leaves_out(scores, picture) else None for picture in pictures]
+    n_labels = max(map(len, labels))
+    for label in [*range(n_labels), None]:  # the name in full, then less and less
+        for says_row, says_aside in ((True, True), (True, False), (False, False)):
+            form = _CaptionForm(label, says_row, says_aside)
+            texts = [
+                "   ".join(filter(None, (form.label_of(own), form.words(1.0, wide, row))))
+                for own, wide in zip(labels, wides, strict=True)
+            ]
+            widths = [sheet.fonts.width(text, pt("small.text")) for text in texts]
+            if all(width <= room for width, room in zip(widths, rooms, strict=True)):
+                return form
+    return _CaptionForm(None, is_centered=True)
+
+
+def _leaves_out(scores: Scores, picture: Picture) -> bool:
+    """Whether a picture of a whole image leaves patches out."""
+    return not picture.area and not scores.trace.layout.is_painted(picture.image, scores.settings.areas).all()
+
+
 def _draw_caption(
-    sheet: Sheet, scores: Scores, picture: Picture, box: PointBox, shares: RowShares, settings: PictureSettings
+    sheet: Sheet,
+    scores: Scores,
+    picture: Picture,
+    box: PointBox,
+    shares: RowShares,
+    settings: PictureSettings,
+    form: _CaptionForm,
 ) -> None:
     """The share of the row as a bar and in words, and the picture's name where there is room."""
-    look, fonts, size = settings.look, sheet.fonts, pt("small.text")
+    look, size = settings.look, pt("small.text")
     left, _, right, bottom = box
     share, unpainted = _share_of(picture, shares)
     top = bottom + pt("line_gap")
@@ -249,27 +308,12 @@ def _draw_caption(
         end = left + (right - left) * min(1.0, share)
         sheet.box((left, top, end, top + pt("share.bar")), look.color("ink.soft"))
     baseline = caption_baseline(sheet, bottom)
-    short = "no row" if np.isnan(share) else percent(share)
-    aside = f" ({percent(unpainted)} not painted)" if unpainted > 0 else ""
-    labels = _labels(sheet, scores, picture, settings)
-    long = short if np.isnan(share) else f"{short} of the {row_name(scores)}"
-    room = right - left
-    for label, words in [
-        (label, words) for label in [*labels, ""] for words in (long + aside, long, short)
-    ]:  # the name in full, then less and less
-        if fonts.width(f"{label}   {words}" if label else words, size) <= room:
-            break
-    sheet.words(left, baseline, label, size, look.color("ink.soft"))
-    if label or fonts.width(words, size) <= room:
-        sheet.words(right, baseline, words, size, look.color("ink"), anchor="right")
-    else:
+    words = form.words(share, unpainted if _leaves_out(scores, picture) else None, row_name(scores))
+    sheet.words(left, baseline, form.label_of(_labels(sheet, scores, picture, settings)), size, look.color("ink.soft"))
+    if form.is_centered:
         sheet.words((left + right) / 2, baseline, words, size, look.color("ink"), anchor="center")
-
-
-def _heaviest(weights: Float[np.ndarray, "patches"]) -> int:
-    """The heaviest patch, the first of equals; -1 where no weight is above 0."""
-    valid = np.where(np.isfinite(weights), weights, 0.0)
-    return int(valid.argmax()) if valid.size and valid.max() > 0 else -1
+    else:
+        sheet.words(right, baseline, words, size, look.color("ink"), anchor="right")
 
 
 def _share_of(picture: Picture, shares: RowShares) -> tuple[float, float]:
@@ -291,4 +335,4 @@ def _labels(sheet: Sheet, scores: Scores, picture: Picture, settings: PictureSet
         return [*([name + area] if settings.names else []), *([picture.area] if picture.area else [])]
     number = f"image {picture.image + 1}"
     long = [f"{number}: {name}{area}"] if settings.names else []
-    return [*long, number + area, *([] if picture.area else [str(picture.image + 1)])]
+    return [*long, number + area, f"{picture.image + 1}{area}"]

@@ -222,5 +222,5 @@ def _draw_legends(
         text, pictures = _Column(text.left, text.left + half), _Column(text.right - half, text.right)
     draw_legend(sheet, scores, scale, "text", heat, look, text.left, top, text.width)
     image = PictureSettings(render, look).heat
-    draw_legend(sheet, scores, scale, "image", image, look, pictures.left, top, pictures.width)
+    draw_legend(sheet, scores, scale, "image", image, look, pictures.left, top, pictures.width, smooth=render.smooth)
     return top + legend_height(sheet)

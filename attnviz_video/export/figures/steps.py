@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from attnviz_video.analysis.scores import Scores
+from attnviz_video.core.tokens import Token
+from attnviz_video.core.units import display_units
 from attnviz_video.errors import UsageError
+from attnviz_video.render.sections import tag_parts, unit_segments
 
 
 def frame_of_step(step: int, n_frames: int, flag: str = "--step") -> int:
@@ -67,7 +70,8 @@ def most_attended(shares: Float[np.ndarray, "candidates"], places: Sequence[int]
 def frames_with_most_image(scores: Scores, count: int) -> tuple[tuple[int, ...], int]:
     """`count` frames whose rows lie most on the images, spread over the answer, and their least distance in steps.
 
-    Special tokens and blanks are passed over where there are enough words (see `most_attended` for the rule).
+    Special tokens, blanks and pieces of tags are passed over where there are enough words (see `most_attended` for the
+    rule); pieces of tags are then the first to be taken.
 
     Raises:
         UsageError: fewer frames have a row.
@@ -78,6 +82,22 @@ def frames_with_most_image(scores: Scores, count: int) -> tuple[tuple[int, ...],
     if count > len(with_row):
         raise UsageError(f"--filmstrip {count}: this video has {len(with_row)} steps with a row; ask for fewer")
     own = {number: tokens[n_prompt + scores.steps[number]] for number in with_row}
-    words = [number for number in with_row if own[number].piece.strip() and not own[number].special]
-    places = words if len(words) >= count else with_row
+    visible = [number for number in with_row if own[number].piece.strip() and not own[number].special]
+    tags = tag_positions(tokens)
+    words = [number for number in visible if own[number].position not in tags]
+    places = next(places for places in (words, visible, with_row) if len(places) >= count)
     return most_attended(shares[places], places, count), least_distance(len(places), count)
+
+
+def tag_positions(tokens: Sequence[Token]) -> frozenset[int]:
+    """Positions of the tokens that show nothing but a tag or a part of one, such as the `>` of `</think>`."""
+    units = display_units(tokens)
+    found: set[int] = set()
+    for number, parts in tag_parts(units, unit_segments(units, tokens)).items():
+        unit = units[number]
+        rest, end = "", 0
+        for part in parts:
+            rest, end = rest + unit.text[end : part.start], part.stop
+        if not (rest + unit.text[end:]).strip():
+            found.update(range(unit.first, unit.stop))
+    return frozenset(found)

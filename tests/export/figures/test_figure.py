@@ -14,6 +14,7 @@ from attnviz_video.analysis.scale import level
 from attnviz_video.analysis.scores import Scores, score
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.colormaps import level_steps
+from attnviz_video.core.layout import TokenLayout
 from attnviz_video.core.sample import TruthBox
 from attnviz_video.core.units import unit_edges, unit_sums
 from attnviz_video.export.figures.look import WIDTHS, pt
@@ -27,7 +28,7 @@ from attnviz_video.render.numbers import weight
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.theme import theme
 from tests.export.figures.figure_reading import LEAST_TEXT, SvgFigure, pdf_fonts
-from tests.render.made import ANSWER, Made, make_scores, make_trace
+from tests.render.made import ANSWER, Made, make_scores, make_trace, uneven_row
 
 COARSE = FigureSettings(dpi=100)
 CHINESE = ("图片", "里", "有", " a", " red", "圆", "。")
@@ -246,6 +247,17 @@ def test_boxes_of_dataset_and_answer_are_drawn_with_their_labels_and_named_in_th
     assert not {truth, written} & {color for color in (truth, written) if color in none.source}
 
 
+def test_a_legend_without_weights_has_no_numbers(tmp_path: Path) -> None:
+    def row(step: int, layout: TokenLayout) -> np.ndarray:
+        weights = uneven_row(step, layout)
+        weights[layout.n_prompt :] = 0
+        return weights
+
+    figure = step_svg(tmp_path, make_scores(tmp_path, Made(row=row)), 3)
+    assert figure.texts.count("no weight") == 1
+    assert not [text for text in figure.texts if "e-08" in text or not text]
+
+
 def test_opacity_and_smoothing_are_those_of_the_frame(tmp_path: Path) -> None:
     scores = make_scores(tmp_path, Made())
     Image.new("RGB", (320, 200), (90, 140, 200)).save(scores.trace.image_files[0])
@@ -256,8 +268,10 @@ def test_opacity_and_smoothing_are_those_of_the_frame(tmp_path: Path) -> None:
     step = level_steps(level(scores.frame(3).images[0], scores.scale(3), "image"))[peak]
     heat = image_heat("red_green", "weight", 1.0)
     assert np.abs(strong[y, x] - heat.over(np.array([90.0, 140.0, 200.0]), int(step))).max() <= 0.5
-    smooth = step_svg(tmp_path, scores, 3, RenderSettings(smooth=True)).picture("step4-picture1")
-    exact = step_svg(tmp_path, scores, 3).picture("step4-picture1")
+    smoothed, plain = step_svg(tmp_path, scores, 3, RenderSettings(smooth=True)), step_svg(tmp_path, scores, 3)
+    assert "smoothed" in smoothed.text_of("legend-image")
+    assert "smoothed" not in plain.text_of("legend-image") + smoothed.text_of("legend-text")
+    smooth, exact = smoothed.picture("step4-picture1"), plain.picture("step4-picture1")
     assert len(np.unique(smooth.reshape(-1, 3), axis=0)) > 2 * len(np.unique(exact.reshape(-1, 3), axis=0))
 
 

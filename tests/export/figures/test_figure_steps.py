@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnviz_video.analysis.scores import score
 from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.core.layout import TokenLayout
 from attnviz_video.errors import UsageError
 from attnviz_video.export.figures.steps import (
     frame_of_step,
@@ -16,8 +19,10 @@ from attnviz_video.export.figures.steps import (
     frames_with_most_image,
     least_distance,
     most_attended,
+    tag_positions,
 )
-from tests.render.made import Made, make_scores
+from attnviz_video.models.segments import segments_of
+from tests.render.made import Made, make_scores, make_trace
 
 
 @pytest.mark.parametrize(("step", "frame"), [(1, 0), (53, 52), (-1, 52), (-53, 0)])
@@ -78,3 +83,23 @@ def test_a_frame_without_a_row_is_never_chosen(tmp_path: Path) -> None:
     assert frames_with_most_image(scores, 5)[0] == (0, 1, 2, 3, 4)
     with pytest.raises(UsageError, match=re.escape("--filmstrip 6: this video has 5 steps with a row; ask for fewer")):
         frames_with_most_image(scores, 6)
+
+
+def test_pieces_of_tags_are_passed_over_while_there_are_words(tmp_path: Path) -> None:
+    answer = ("<", "think", ">", " a", " >", ".</", "think", ">\n", " b", " c")
+
+    def row(step: int, layout: TokenLayout) -> np.ndarray:
+        """The pieces of tags look at the image most."""
+        weights = np.full(layout.n_prompt + step, 0.01, dtype=np.float32)
+        weights[layout.patch_positions(0)] = 1.0 if step in (0, 1, 2, 6, 7) else 0.1
+        return weights / weights.sum()
+
+    trace = make_trace(tmp_path, Made(answer=answer, row=row))
+    segments = [*(token.segment for token in trace.tokens[: trace.n_prompt]), *segments_of(answer)]
+    tokens = tuple(replace(token, segment=own) for token, own in zip(trace.tokens, segments, strict=True))
+    scores = score(replace(trace, tokens=tokens), 0, AnalysisSettings())
+    # " >" is no tag, and ".</" ends a sentence.
+    assert tag_positions(tokens) == {trace.n_prompt + number for number in (0, 1, 2, 6, 7)}
+    assert frames_with_most_image(scores, 5)[0] == (3, 4, 5, 8, 9)
+    assert set(frames_with_most_image(scores, 2)[0]) <= {3, 4, 5, 8, 9}
+    assert len(frames_with_most_image(scores, 6)[0]) == 6, "with tags, where the words are too few"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.settings import AnalysisSettings
+from attnviz_video.core.layout import TokenLayout
 from attnviz_video.errors import UsageError
 from attnviz_video.export.figures.filmstrip import draw_filmstrip, plan_strip
 from attnviz_video.export.figures.fonts import FigureFonts
@@ -21,6 +22,7 @@ from attnviz_video.export.figures.sheet import Sheet
 from attnviz_video.render.frame import FramePainter
 from attnviz_video.render.numbers import weight
 from attnviz_video.render.settings import RenderSettings
+from attnviz_video.testing.readback import peak_from_pixels
 from attnviz_video.theme import theme
 from tests.export.figures.figure_reading import LEAST_TEXT, SvgFigure, pdf_fonts
 from tests.render.made import Made, make_scores
@@ -152,3 +154,48 @@ def test_chinese_is_text_with_its_font_and_two_runs_give_the_same_bytes(tmp_path
     fonts = pdf_fonts(first)
     assert any("DroidSansFallback" in name for name in fonts)
     assert all(fonts.values())
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("sizes", [((320, 200),), ((320, 200), (120, 300)), ((320, 200),) * 4])
+def test_captions_have_one_form_on_all_panels(tmp_path: Path, columns: int, sizes: tuple[tuple[int, int], ...]) -> None:
+    """Images that have all of the row, hardly any of it, none, or something in between."""
+
+    def row(step: int, layout: TokenLayout) -> np.ndarray:
+        weights = np.full(layout.n_prompt + step, (0.0, 1e-7)[step % 2], dtype=np.float32)
+        weights[layout.patch_positions(step % len(sizes))] = 1.0
+        weights[layout.patch_positions((step + 1) % len(sizes))] += (0.0, 0.1)[step % 2]
+        return weights
+
+    scores = make_scores(tmp_path, Made(answer=LONG, image_sizes=sizes, grids=((4, 6),) * len(sizes), row=row))
+    figure = strip_svg(tmp_path, scores, tuple(range(1, 9)), columns)
+    told = [text for text in figure.texts if re.match(r"(< )?\d+\.\d %", text)]
+    assert len(told) == 8 * len(sizes)
+    assert len({re.sub(r"(< )?\d+\.\d %", "#", text) for text in told}) == 1
+    names = [text for text in figure.texts if re.fullmatch(r"(image )?[1-4]", text)]
+    assert len({re.sub(r"\d", "N", text) for text in names}) <= 1
+    assert len(names) in (0, len(told))
+
+
+@pytest.mark.parametrize(("share", "is_outlined"), [(0.098, False), (0.102, True)])
+def test_a_peak_below_a_tenth_of_the_scale_is_not_outlined_as_on_frames(
+    tmp_path: Path, share: float, is_outlined: bool
+) -> None:
+    """Step 0 sets the scale; on all others the heaviest patch has `share` of it."""
+
+    def row(step: int, layout: TokenLayout) -> np.ndarray:
+        weights = np.full(layout.n_prompt + step, 1e-4, dtype=np.float32)
+        weights[layout.patch_positions(0)] = 0.5 if step == 0 else 1e-4
+        weights[layout.patch_positions(0)[7]] = 0.5 if step == 0 else 0.5 * share
+        return weights
+
+    scores = make_scores(tmp_path, Made(answer=LONG, row=row))
+    painter = FramePainter(scores, RenderSettings(width=1280, height=720))
+    assert peak_from_pixels(painter, painter.frame(2), 0) == (7 if is_outlined else -1)
+    outer = "#{:02x}{:02x}{:02x}".format(*theme("light").color("peak.outer"))
+    rims = []
+    for frames in ((2, 3), (2,)):
+        # Lines between patches may have the colour of the rim.
+        drawn = draw_filmstrip(scores, frames, COARSE, RenderSettings(grid_lines=False))
+        rims.append(drawn.save(tmp_path / "bare.svg", "svg").read_text().count(f"stroke: {outer}"))
+    assert rims[0] - rims[1] == (1 if is_outlined else 0)

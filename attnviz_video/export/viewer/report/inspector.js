@@ -89,8 +89,10 @@ function paintLegend(element, name, colors, top, clipped) {
   for (let step = 0; step < 256; step += 15) stops.push(colors(step));
   ramp.style.backgroundImage = `linear-gradient(to right, ${stops.join(',')})`;
   const unit = state.sinks === 'relative' ? 'attention / its mean' : 'attention weight';
-  element.replaceChildren(make('span', 'soft', `${name} ${unit}`), make('span', 'number', '0'), ramp,
-    make('span', 'number', `${clipped ? '≥ ' : ''}${shortWeight(top)}`));
+  // A scale that no weight is above 0 on ends at a number that was not measured.
+  const empty = top === SMALLEST_TOP && !clipped;
+  element.replaceChildren(make('span', 'soft', `${name} ${unit}`), make('span', 'number', empty ? '' : '0'), ramp,
+    make('span', 'number', empty ? 'no weight' : `${clipped ? '≥ ' : ''}${shortWeight(top)}`));
   if (state.gamma !== 1) element.append(make('span', 'soft', `γ ${state.gamma}`));
 }
 
