@@ -49,7 +49,7 @@ def test_a_filmstrip_of_chosen_steps_and_json(tmp_path: Path, capsys: pytest.Cap
     assert len(steps) == 5
     assert steps == sorted(steps)
     assert min(later - earlier for earlier, later in zip(steps, steps[1:], strict=False)) >= 5
-    assert "steps with most image attention, at least 5 apart" in figure.text_of("caption-0")
+    assert "steps with most image attention, at least 4 apart" in figure.text_of("caption-0")
 
 
 def test_a_strip_of_named_steps_is_in_their_order_and_takes_negative_ones(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ FULL_SCORE = 1.0
 #: Longer reference answers are descriptions: that a text differs from them does not make it wrong.
 LONGEST_REFERENCE = 40
 
-_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+_CLOSED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_OPEN = re.compile(r"<answer>(.*)$", re.DOTALL | re.IGNORECASE)
 
 
 def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool | None, str | None]:
@@ -27,14 +28,15 @@ def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool |
     if replayed:
         for name in VERDICTS:
             verdict = sample.extra.get(name)
-            if isinstance(verdict, bool | int | float):
-                return float(verdict) >= FULL_SCORE, f"field {name}"
+            # Compared as it stands: a whole number may be too long for a float, and infinity is no score.
+            if isinstance(verdict, bool | int) or (isinstance(verdict, float) and math.isfinite(verdict)):
+                return verdict >= FULL_SCORE, f"field {name}"
     reference = (sample.answer or "").strip()
-    tagged = _ANSWER.findall(reference)
+    tagged = tagged_answers(reference)
     wanted = plain(tagged[-1] if tagged else reference)
     if not wanted:
         return None, None
-    found = _ANSWER.findall(response)
+    found = tagged_answers(response)
     given = plain(found[-1] if found else response)
     if same(given, wanted):
         return True, "compared"
@@ -47,11 +49,16 @@ def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool |
 
 def final_answer(response: str) -> str:
     """What a response comes to: the text in its last `<answer>` tags, else its last line."""
-    tagged = _ANSWER.findall(response)
+    tagged = tagged_answers(response)
     if tagged:
-        return str(tagged[-1]).strip()
+        return tagged[-1].strip()
     lines = [line.strip() for line in response.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def tagged_answers(text: str) -> list[str]:
+    """What stands in `<answer>` tags; where none is closed, what follows the open one of a text that was cut off."""
+    return [str(found) for found in _CLOSED.findall(text) or _OPEN.findall(text)]
 
 
 def plain(text: str) -> str:

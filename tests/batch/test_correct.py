@@ -25,6 +25,7 @@ def sample(answer: str | None, **extra: object) -> Sample:
         ("left", "It may be " + "very " * 30 + "left", None),
         ("3", "<think>first I count the", None),
         ("3", "<answer>3", True),
+        ("3", "<answer>3</answer> hmm, so <answer>", True),
         ("a" * 41, "b", None),
         ("a" * 41, "A" * 41, True),
         ("", "b", None),
@@ -44,6 +45,8 @@ def test_a_verdict_counts_for_the_response_it_came_with() -> None:
     assert is_correct(judged, "<answer>3</answer>", replayed=True) == (False, "field score")
     assert is_correct(judged, "<answer>3</answer>", replayed=False) == (True, "compared")
     assert is_correct(sample("3", score=1), "<answer>4</answer>", replayed=True) == (True, "field score")
+    assert is_correct(sample("3", score=10**400), "<answer>4</answer>", replayed=True) == (True, "field score")
+    assert is_correct(sample("3", score=float("inf")), "<answer>4</answer>", replayed=True) == (False, "compared")
     assert is_correct(sample("3", score="high"), "<answer>3</answer>", replayed=True) == (True, "compared")
 
 

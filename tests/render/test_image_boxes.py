@@ -67,7 +67,7 @@ def test_an_answer_box_lies_where_it_is_written(tmp_path: Path) -> None:
     assert columns.max() == pytest.approx(0.9 * width, abs=2)
     assert rows.max() == pytest.approx(0.8 * height, abs=2)
     # Its number stands above it.
-    assert rows.min() == pytest.approx(0.25 * height - painter.images._captions[0]._face.height, abs=1)
+    assert rows.min() == pytest.approx(0.25 * height - painter.images._captions[0]._letters.face.height, abs=1)
 
 
 def test_no_boxes_are_drawn_unless_asked_for(tmp_path: Path) -> None:
