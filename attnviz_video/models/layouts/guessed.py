@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
+from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.errors import ModelError
-from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
+from attnviz_video.models.layouts.adapter import image_positions
+from attnviz_video.models.layouts.whole_images import one_grid_per_image
 
 
 class GuessedLayout:
@@ -31,12 +32,8 @@ class GuessedLayout:
         """
         positions = image_positions(config, outputs)
         counts = tokens_per_image(positions, len(images))
-        image_of, patch_of = number_patches(prompt_ids(outputs).size, positions, counts)
-        grids = []
-        for index, (count, image) in enumerate(zip(counts, images, strict=True)):
-            rows, columns = likely_grid(count, image.width / image.height)
-            grids.append(PatchGrid(index, rows, columns, (0.0, 0.0, float(image.width), float(image.height))))
-        return TokenLayout(tuple(images), tuple(grids), image_of, patch_of, guessed=bool(images))
+        grids = [likely_grid(count, image.width / image.height) for count, image in zip(counts, images, strict=True)]
+        return one_grid_per_image(config, outputs, images, grids, guessed=bool(images))
 
 
 def tokens_per_image(positions: Int[np.ndarray, "tokens"], n_images: int) -> list[int]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
+from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.errors import ModelError
-from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
+from attnviz_video.models.layouts.whole_images import one_grid_per_image
 
 
 class ImageGridLayout:
@@ -31,18 +31,7 @@ class ImageGridLayout:
         grids = merged_grids(outputs, int(processor.image_processor.merge_size))
         if len(grids) != len(images):
             raise ModelError(f"the processor returned {len(grids)} image grids for {len(images)} images")
-        counts = [rows * columns for rows, columns in grids]
-        positions = image_positions(config, outputs)
-        image_of, patch_of = number_patches(prompt_ids(outputs).size, positions, counts)
-        return TokenLayout(
-            images=tuple(images),
-            grids=tuple(
-                PatchGrid(index, rows, columns, (0.0, 0.0, float(image.width), float(image.height)))
-                for index, ((rows, columns), image) in enumerate(zip(grids, images, strict=True))
-            ),
-            image_of=image_of,
-            patch_of=patch_of,
-        )
+        return one_grid_per_image(config, outputs, images, grids)
 
 
 def merged_grids(outputs: Mapping[str, Any], merge: int) -> list[tuple[int, int]]:

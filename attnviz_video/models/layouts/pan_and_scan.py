@@ -16,7 +16,8 @@ import numpy as np
 
 from attnviz_video.core.layout import Box, ImageInfo, PatchGrid, TokenLayout
 from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
-from attnviz_video.models.layouts.square_grid import square_side, whole_image
+from attnviz_video.models.layouts.square_grid import square_side
+from attnviz_video.models.layouts.whole_images import whole_image
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
+from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.errors import ModelError
-from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
-from attnviz_video.models.layouts.square_grid import whole_image
+from attnviz_video.models.layouts.whole_images import one_grid_per_image
 
 
 class PatchPositionsLayout:
@@ -30,18 +29,7 @@ class PatchPositionsLayout:
         grids = pooled_grids(outputs, int(processor.image_processor.pooling_kernel_size))
         if len(grids) != len(images):
             raise ModelError(f"the processor returned the patch positions of {len(grids)} of {len(images)} images")
-        positions = image_positions(config, outputs)
-        counts = [rows * columns for rows, columns in grids]
-        image_of, patch_of = number_patches(prompt_ids(outputs).size, positions, counts)
-        return TokenLayout(
-            images=tuple(images),
-            grids=tuple(
-                PatchGrid(index, rows, columns, whole_image(image))
-                for index, ((rows, columns), image) in enumerate(zip(grids, images, strict=True))
-            ),
-            image_of=image_of,
-            patch_of=patch_of,
-        )
+        return one_grid_per_image(config, outputs, images, grids)
 
 
 def pooled_grids(outputs: Mapping[str, Any], kernel: int) -> list[tuple[int, int]]:

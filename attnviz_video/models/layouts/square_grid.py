@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attnviz_video.core.layout import ImageInfo, PatchGrid, TokenLayout
+from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.errors import ModelError
-from attnviz_video.models.layouts.adapter import image_positions, number_patches, prompt_ids
+from attnviz_video.models.layouts.whole_images import one_grid_per_image
 
 
 class SquareGridLayout:
@@ -23,10 +23,7 @@ class SquareGridLayout:
             ModelError: the number of tokens per image is no square, or is not the one the prompt holds.
         """
         side = square_side(int(processor.image_seq_length))
-        positions = image_positions(config, outputs)
-        image_of, patch_of = number_patches(prompt_ids(outputs).size, positions, [side * side] * len(images))
-        grids = tuple(PatchGrid(index, side, side, whole_image(image)) for index, image in enumerate(images))
-        return TokenLayout(tuple(images), grids, image_of, patch_of)
+        return one_grid_per_image(config, outputs, images, [(side, side)] * len(images))
 
 
 def square_side(n_tokens: int) -> int:
@@ -39,8 +36,3 @@ def square_side(n_tokens: int) -> int:
     if side * side != n_tokens:
         raise ModelError(f"an image has {n_tokens} tokens, which is no square grid as this model family has it")
     return side
-
-
-def whole_image(image: ImageInfo) -> tuple[float, float, float, float]:
-    """The box of a grid over the whole image."""
-    return 0.0, 0.0, float(image.width), float(image.height)

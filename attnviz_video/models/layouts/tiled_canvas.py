@@ -20,7 +20,8 @@ from attnviz_video.core.layout import ImageInfo, TokenLayout
 from attnviz_video.errors import ModelError
 from attnviz_video.models.layouts.adapter import image_positions
 from attnviz_video.models.layouts.areas import IMAGE, THUMBNAIL, TILE, Area, ImageTokens, assemble, grid_tokens
-from attnviz_video.models.layouts.square_grid import square_side, whole_image
+from attnviz_video.models.layouts.square_grid import square_side
+from attnviz_video.models.layouts.whole_images import whole_image
 
 
 class TiledCanvasLayout:
