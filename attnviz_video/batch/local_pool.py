@@ -72,7 +72,11 @@ class LocalPool:
             connection, process = cast("Connection", slot.connection), cast("SpawnProcess", slot.process)
             dead = process.sentinel in ready
             if dead or id_of(connection) in ready:
-                events += self._received(slot, to_the_end=dead)
+                received = self._received(slot, to_the_end=dead)
+                events += received
+                if not dead and any(map(was_interrupted, received)):
+                    process.join(PATIENCE)  # it ends by itself, and must not be given another job before
+                    dead = not process.is_alive()
             if dead:
                 process.join()
                 if slot.job is not None:
@@ -139,6 +143,15 @@ class LocalPool:
         if slot.process is not None and not slot.process.is_alive():
             slot.process.close()
         slot.process = slot.connection = slot.job = None
+
+
+def was_interrupted(event: Event) -> bool:
+    """Whether a signal to the worker broke off the job, after which the worker ends."""
+    return (
+        isinstance(event, Finished)
+        and event.fatal is None
+        and any(outcome.status == "interrupted" for outcome in event.outcomes)
+    )
 
 
 def id_of(watched: object) -> int:

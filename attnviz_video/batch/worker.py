@@ -33,7 +33,7 @@ def serve(connection: Connection, plan: WorkPlan, number: int) -> None:
     die_with_parent()
     try:
         worker = Worker(plan, number)
-        while True:
+        while not stop.requested:  # a request holds for this process: the next job gets another one
             job: Job = connection.recv()
             connection.send(worker.carry_out(job, Teller(connection, job), stop, stop.finish_step))
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):

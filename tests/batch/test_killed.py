@@ -64,6 +64,18 @@ def test_a_killed_driver_leaves_nobody_and_its_run_goes_on(tmp_path: Path, out: 
     assert [pair for pair in statuses(out) if pair[1] == "done"] == [(index, "done") for index in range(4)]
 
 
+def test_a_worker_that_is_asked_to_end_costs_one_attempt_of_one_sample(tmp_path: Path, out: Path) -> None:
+    dataset = write_dataset(tmp_path, [{}, {"seconds": 3}, {}, {}])
+    driver = start_driver(dataset, out)
+    wait_until(lambda: n_done(out) == 1 and (out / "000001-item_1").exists())
+    for worker in workers_of(driver.pid):
+        kill(worker, signal.SIGTERM)
+    _, stderr = finish(driver)
+    assert driver.returncode == 0, stderr
+    assert [pair for pair in statuses(out) if pair[1] != "done"] == [(1, "killed")]
+    assert sorted(pair for pair in statuses(out) if pair[1] == "done") == [(index, "done") for index in range(4)]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_how_to_go_on_and_leaves_nobody(tmp_path: Path, out: Path, number: int) -> None:
     dataset = write_dataset(tmp_path, [{}, {"seconds": 60}, {}])
