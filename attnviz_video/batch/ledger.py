@@ -100,7 +100,8 @@ class Ledger:
         suffix = names.shard_suffix(shard)
         if not names.is_run_folder(folder) and not overwrite:
             refuse_foreign(folder)
-        lock = take_lock(folder, suffix)
+        # A folder that is renamed is taken away from every shard that works in it.
+        lock = take_lock(folder, suffix, alone=force_new)
         try:
             if force_new and names.is_run_folder(folder):
                 lock.release()
@@ -211,11 +212,11 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-def take_lock(folder: Path, suffix: str) -> FolderLock:
+def take_lock(folder: Path, suffix: str, *, alone: bool = False) -> FolderLock:
     """The lock of a run, or of one of its shards; a killed run holds none.
 
     Raises:
-        UsageError: another run works in the folder; shards of one cutting may work at the same time.
+        UsageError: another run works in the folder; shards of one cutting may, unless this one is to be `alone`.
         EnvironmentFault: the folder cannot be written.
     """
     try:
@@ -224,7 +225,7 @@ def take_lock(folder: Path, suffix: str) -> FolderLock:
         raise UsageError(f"another run works in {folder} ({error})") from error
     try:
         for other in sorted(folder.glob(f"{names.RUN}*.lock")):
-            same_cutting = bool(suffix) and other.name.endswith(f"-of-{suffix.rpartition('-')[2]}.lock")
+            same_cutting = not alone and bool(suffix) and other.name.endswith(f"-of-{suffix.rpartition('-')[2]}.lock")
             if other != names.lock_file(folder, suffix) and not same_cutting:
                 FolderLock(other).release()
     except UsageError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from attnviz_video.batch import names
 from attnviz_video.batch.markers import read_marker
 from attnviz_video.batch.run import render_run
 from attnviz_video.config import RenderConfig
@@ -118,6 +119,18 @@ def test_force_new_moves_the_former_run_aside(dataset: Path, out: Path) -> None:
     assert len(rows_of(aside)) == 3
     run(dataset, out, force_new=True, settings={"seed": 6})
     assert out.with_name("run.former-2").is_dir()
+
+
+def test_force_new_takes_no_folder_from_a_shard_that_works(dataset: Path, out: Path) -> None:
+    run(dataset, out, shard="1/2")
+    lock = FolderLock(names.lock_file(out, names.shard_suffix("1/2")))
+    try:
+        with pytest.raises(UsageError, match="another run works in"):
+            run(dataset, out, shard="2/2", force_new=True)
+        assert run(dataset, out, shard="2/2").counts.done == 1, "without it both may work"
+    finally:
+        lock.release()
+    assert not list(out.parent.glob("*.former-*"))
 
 
 def test_two_runs_in_one_folder_are_refused(dataset: Path, out: Path) -> None:
