@@ -5,6 +5,7 @@ python visualize_heatmap.py --model_path ... --benchmark_json ... --image_dir ..
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from attnviz_video.lazy import lazy_attributes
@@ -16,6 +17,11 @@ __getattr__, __dir__ = lazy_attributes(
 )
 
 if __name__ == "__main__":
+    # Ctrl-C while modules are loaded ends the program without a traceback; `main` says what it ends.
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    if on_ctrl_c is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from attnviz_video.cli import main
 
+    signal.signal(signal.SIGINT, on_ctrl_c)
     sys.exit(main())

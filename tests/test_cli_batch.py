@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,6 +71,36 @@ def test_traces_first_and_videos_later(flags: list[str], tmp_path: Path, capsys:
     assert "--colormap: the videos of" in capsys.readouterr().err
 
 
+def test_a_damaged_trace_is_told_at_every_rendering(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["batch", *flags, "--samples", "0:2", "--trace_only"]) == 0
+    assert "2 samples: 2 recorded, in" in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith(f"; make the videos with: python visualize_heatmap.py render {out}")
+    shard = next((out / "000001-second/trace_sample1").glob("attn-*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-9] + b"x" * 9)
+    again = shlex.join(["batch", *flags, "--trace_only", "--samples", "1", "--retry_failed"])
+    for _ in range(2):
+        assert cli.main(["render", str(out)]) == 3
+        said = capsys.readouterr().err.rstrip()
+        assert said.endswith(f"; record 1 sample again with: python visualize_heatmap.py {again}")
+        assert "2 samples: 1 done" in said
+        assert "1 failed (why: " in said
+    assert "damaged" in rows_of(out)[-1]["error"]["sentence"]
+    assert cli.main(shlex.split(again)) == 0
+    assert cli.main(["render", str(out)]) == 0
+    assert len(list(out.rglob("*.mp4"))) == 2
+
+
+def test_render_names_no_other_place(flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["batch", *flags, "--samples", "0", "--trace_only"]) == 0
+    for words in (["-o", "x.mp4"], ["--output_dir", "elsewhere"]):
+        assert cli.main(["render", str(out), *words]) == 2
+        assert f"{words[0]} {words[1]}: the videos of {out} go into" in capsys.readouterr().err
+
+
 def test_settings_that_cannot_be_obeyed_are_told_before_anything_is_written(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +109,26 @@ def test_settings_that_cannot_be_obeyed_are_told_before_anything_is_written(
     assert rows_of(tmp_path / "run") == []
     assert cli.main(["batch", *flags, "--layer_idx", "3", "--batch_size", "0"]) == 2
     assert "--batch_size: expected a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_a_folder_of_templates_that_lacks_one_is_refused_first(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "templates").mkdir()
+    assert cli.main(["batch", *flags, "--prompt_template", str(tmp_path / "templates")]) == 2
+    assert "this folder has no cot.txt, which the samples of data.json need" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_verdict_is_none_on_another_response_field(flags: list[str], tmp_path: Path) -> None:
+    items = json.loads((tmp_path / "data.json").read_text())[1:2]
+    items[0] |= {"score": 1.0, "mine": "right"}
+    (tmp_path / "data.json").write_text(json.dumps(items))
+    for field, correct, how in (("pred", True, "field score"), ("mine", False, "compared")):
+        out = tmp_path / field
+        cli.main(["batch", *flags, "--response_field", field, "--output_dir", str(out), "--trace_only"])
+        row = rows_of(out)[-1]
+        assert (row["kind"], row["correct"], row["correct_by"]) == ("replay", correct, how)
 
 
 def test_help_of_batch_names_its_flags(capsys: pytest.CaptureFixture[str]) -> None:

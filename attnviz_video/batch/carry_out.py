@@ -15,7 +15,8 @@ from typing import cast
 from attnviz_video.batch import names
 from attnviz_video.batch.jobs import Facts, Failure, Finished, Job, Outcome, SampleTask, Work, WorkPlan
 from attnviz_video.batch.markers import Marker, read_marker, states_of, write_marker
-from attnviz_video.errors import AttnVizError, DiskFullError, TraceError
+from attnviz_video.batch.presence import Presence
+from attnviz_video.errors import AttnVizError, DiskFullError, EnvironmentFault, TraceError
 from attnviz_video.files import os_errors
 from attnviz_video.progress import Advance
 
@@ -32,6 +33,7 @@ class Worker:
         self._number = number
         self._work: Work | None = None
         self._started = False
+        self._presence: Presence | None = None
 
     def carry_out(
         self,
@@ -39,23 +41,26 @@ class Worker:
         on_progress: Callable[[str, int, int | None], None] = lambda description, done, total: None,
         should_stop: Callable[[], bool] = lambda: False,
         finish_step: Callable[[], AbstractContextManager[None]] = nullcontext,
+        break_into: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Finished:
         """Do a job; whatever goes wrong is a part of the result.
 
-        `finish_step` surrounds recording, which asks `should_stop` itself after each step; rendering is broken into by
-        an `Interrupted`.
+        `finish_step` surrounds recording, which asks `should_stop` itself after each step; `break_into` surrounds
+        rendering, which an `Interrupted` ends. Loading the model is in neither: it leaves nothing to be tidied up.
         """
         progress = HeardProgress(on_progress)
         try:
+            self._have_the_folder()
             if self._work is None:
                 self._work = self._plan.build(self._number)
             if job.stage == "render":
-                return finished(job, [self._render(self._work, job.tasks[0], progress)])
+                with break_into():
+                    return finished(job, [self._render(self._work, job.tasks[0], progress)])
+            if not self._started:
+                on_progress("loading the model", 0, None)
+                self._work.start()
+                self._started = True
             with finish_step():
-                if not self._started:
-                    on_progress("loading the model", 0, None)
-                    self._work.start()
-                    self._started = True
                 if should_stop():
                     return Finished(job, tuple(Outcome(task.index, "interrupted", {}) for task in job.tasks))
                 return finished(job, self._record(self._work, job.tasks, progress, should_stop))
@@ -65,18 +70,30 @@ class Worker:
             # Before any sample was touched: there is no model, or no place to write to.
             return Finished(job, (), failure_of(error, None))
 
+    def _have_the_folder(self) -> None:
+        """Make sure that this worker may write into the folder of its run.
+
+        Raises:
+            UsageError: another run works there by now (see `presence`), which ends this one.
+        """
+        badge = self._plan.badge
+        if badge is not None and self._presence is None:
+            self._presence = Presence(badge)
+        elif badge is not None:
+            badge.check()
+
     def _record(
         self, work: Work, tasks: Sequence[SampleTask], progress: HeardProgress, should_stop: Callable[[], bool]
     ) -> list[Outcome]:
+        ready: dict[int, BaseException | None] = {task.index: begun(task) for task in tasks}
+        asked = [task for task in tasks if ready[task.index] is None]
         with measured() as measures:
-            for task in tasks:
-                with os_errors(task.home):
-                    task.home.mkdir(parents=True, exist_ok=True)
-                remove_marker(task.home / names.DONE)
-                remove_marker(task.home / names.RECORDED)
-            found = work.record(tasks, progress, should_stop)
+            found = iter(recorded(work, asked, progress, should_stop))
+        self._have_the_folder()
         outcomes = []
-        for task, result in zip(tasks, found, strict=True):
+        for task in tasks:
+            problem = ready[task.index]
+            result = next(found) if problem is None else problem
             seconds = {"record": round(measures["seconds"] / len(tasks), 3)}
             told: Facts = {
                 **asked_in(task), "peak_memory_mb": measures["peak_memory_mb"], "notices": list(progress.notices)
@@ -89,23 +106,68 @@ class Worker:
         return outcomes
 
     def _render(self, work: Work, task: SampleTask, progress: HeardProgress) -> Outcome:
+        before = dict(task.facts)
         try:
             with measured() as measures:
                 remove_marker(task.home / names.DONE)
                 result = work.render(task, progress)
+            seconds = {**seconds_in(before), **seconds_in(result), "render": round(measures["seconds"], 3)}
+            # What an earlier run wrote into the marker may have been edited since.
+            peak = max(float(str(before.get("peak_memory_mb", 0))), measures["peak_memory_mb"])
+            notices = [*cast("list[object]", before.get("notices", [])), *progress.notices]
         except TraceError as error:
             # A damaged trace is not rendered again and again: the next attempt records anew.
-            remove_marker(task.home / names.RECORDED)
-            return outcome_of(task, error, dict(task.facts))
+            with suppress(OSError):
+                remove_marker(task.home / names.RECORDED)
+            return outcome_of(task, error, before)
         except Exception as error:
-            return outcome_of(task, error, dict(task.facts))
-        before = dict(task.facts)
-        seconds = {**seconds_in(before), **seconds_in(result), "render": round(measures["seconds"], 3)}
-        peak = max(float(str(before.get("peak_memory_mb", 0))), measures["peak_memory_mb"])
-        notices = [*cast("list[object]", before.get("notices", [])), *progress.notices]
+            return outcome_of(task, error, before)
+        self._have_the_folder()
         return marked(
             task, names.DONE, {**before, **result, "seconds": seconds, "peak_memory_mb": peak, "notices": notices}
         )
+
+
+def begun(task: SampleTask) -> BaseException | None:
+    """Make the folder of a sample and take back its markers; the error where something of that name is in the way.
+
+    Raises:
+        DiskFullError, EnvironmentFault: no sample can have a folder: there is no room, or no right to write.
+    """
+    home = task.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if not os.path.lexists(home):
+            with os_errors(home):
+                raise
+        what = "a link to something that is not there" if home.is_symlink() and not home.exists() else "a file"
+        return EnvironmentFault(
+            f"cannot write {home}: where the folder of this sample goes there is {what} ({error.strerror or error}); "
+            "remove it, or give it another name"
+        )
+    try:
+        with os_errors(home):
+            remove_marker(home / names.DONE)
+            remove_marker(home / names.RECORDED)
+    except EnvironmentFault as error:
+        return error
+    return None
+
+
+def recorded(
+    work: Work, tasks: Sequence[SampleTask], progress: HeardProgress, should_stop: Callable[[], bool]
+) -> Sequence[Facts | BaseException]:
+    """What `work` makes of the samples, one result for each; an error of all of them is the error of each."""
+    if not tasks:
+        return []
+    try:
+        found = work.record(tasks, progress, should_stop)
+        if len(found) != len(tasks):
+            raise AttnVizError(f"{len(tasks)} samples were recorded, and {len(found)} results came back")
+    except Exception as error:
+        return [error] * len(tasks)
+    return found
 
 
 def finished(job: Job, outcomes: Sequence[Outcome]) -> Finished:
@@ -132,7 +194,7 @@ def marked(task: SampleTask, name: str, facts: Facts) -> Outcome:
             "outputs": [*former, *listed],
         }
         write_marker(task.home / name, Marker(task.config_hash, outputs, inputs, row))
-    except (OSError, AttnVizError) as error:
+    except Exception as error:
         return outcome_of(task, error, {key: value for key, value in facts.items() if key not in FILES})
     return Outcome(task.index, "done" if name == names.DONE else "recorded", row)
 

@@ -6,7 +6,7 @@ import math
 import re
 from contextlib import suppress
 
-from attnviz_video.core.sample import Sample
+from attnviz_video.core.sample import RESPONSE_FIELDS, Sample, is_token_ids
 
 #: Fields of a dataset item that hold a verdict on its stored response.
 VERDICTS = ("correct", "score", "accuracy")
@@ -19,13 +19,27 @@ _CLOSED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _OPEN = re.compile(r"<answer>(.*)$", re.DOTALL | re.IGNORECASE)
 
 
-def is_correct(sample: Sample, response: str, *, replayed: bool) -> tuple[bool | None, str | None]:
+def has_verdict_on(sample: Sample, response_field: str | None) -> bool:
+    """Whether a verdict in the dataset item is one on what stands under `response_field` (None: the usual fields).
+
+    It judges the response that the item came with: the first of the usual fields that holds one.
+    """
+    if response_field is None:
+        return True
+    if response_field not in RESPONSE_FIELDS:
+        return False
+    earlier = RESPONSE_FIELDS[: RESPONSE_FIELDS.index(response_field)]
+    return not any(isinstance(value, str) or is_token_ids(value) for value in map(sample.extra.get, earlier))
+
+
+def is_correct(sample: Sample, response: str, *, judged: bool) -> tuple[bool | None, str | None]:
     """Whether `response` answers the sample, and how that is known; (None, None) where it is not.
 
-    A verdict in the dataset counts for the response it came with. Otherwise the text in the last `<answer>` tags, or
-    all of a short text, is compared with a short reference: numbers by value, words without case and outer punctuation.
+    A verdict in the dataset counts for the response it came with (`judged`). Otherwise the text in the last `<answer>`
+    tags, or all of a short text, is compared with a short reference: numbers by value, words without case and outer
+    punctuation.
     """
-    if replayed:
+    if judged:
         for name in VERDICTS:
             verdict = sample.extra.get(name)
             # Compared as it stands: a whole number may be too long for a float, and infinity is no score.

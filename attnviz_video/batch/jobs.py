@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from attnviz_video.batch.presence import Badge
 from attnviz_video.core.sample import Sample
 from attnviz_video.progress import Progress
 
@@ -126,6 +127,8 @@ class WorkPlan:
     #: "package.module:function", called with the number of the worker and the arguments.
     builder: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: For which run; None where the worker is this process, which holds the lock itself.
+    badge: Badge | None = None
 
     def build(self, worker: int) -> Work:
         """Make it, in the process that will use it."""

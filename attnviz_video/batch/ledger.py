@@ -16,15 +16,27 @@ from typing import Literal
 
 from attnviz_video.batch import names
 from attnviz_video.batch.fingerprint import differences, hash_of
+from attnviz_video.batch.folder import move_aside, refuse_foreign, take_lock
 from attnviz_video.batch.markers import Marker, changed, is_whole, read_marker
-from attnviz_video.batch.results import ResultsWriter, Row, latest, read_rows, write_summary
+from attnviz_video.batch.presence import Badge, wait_until_gone
+from attnviz_video.batch.results import (
+    ResultsWriter,
+    Row,
+    attempt_of,
+    latest,
+    of_all_books,
+    read_rows,
+    write_summary,
+)
 from attnviz_video.config import RunConfig, to_mapping
-from attnviz_video.errors import EnvironmentFault, UsageError
-from attnviz_video.files import os_errors, write_atomic
+from attnviz_video.errors import AttnVizError, EnvironmentFault, UsageError
+from attnviz_video.files import write_atomic
 from attnviz_video.pipeline import VERSIONED
 from attnviz_video.tracefile.lock import FolderLock
 
 FORMAT = "attnviz_video run"
+#: Seconds that workers have to end when a run does.
+LAST_WORKERS = 2.0
 #: After so many killed workers a sample counts as failed.
 KILLS = 2
 
@@ -85,11 +97,15 @@ class Ledger:
         identity: RunIdentity,
         *,
         shard: str | None = None,
+        selection: Sequence[int] = (),
         force_new: bool = False,
         overwrite: bool = False,
         tell: Callable[[str], None] = lambda sentence: None,
     ) -> Ledger:
         """Start a run in `folder`, or go on with the one that is there; `tell` hears what happens to a former one.
+
+        `selection` are the indices that a shard is cut from: shards of different selections may share samples, and do
+        not work at once.
 
         Raises:
             UsageError: another run works there, the one that is there was asked for something else (and not
@@ -101,15 +117,16 @@ class Ledger:
         if not names.is_run_folder(folder) and not overwrite:
             refuse_foreign(folder)
         # A folder that is renamed is taken away from every shard that works in it.
-        lock = take_lock(folder, suffix, alone=force_new)
+        lock = take_lock(folder, suffix, selection, alone=force_new, tell=tell)
         try:
             if force_new and names.is_run_folder(folder):
-                lock.release()
                 aside = move_aside(folder)
+                lock.moved_to(aside / lock.path.name)
                 tell(f"the former run of {folder} is kept in {aside}")
-                lock = take_lock(folder, suffix)
+                former_lock, lock = lock, take_lock(folder, suffix, selection)
+                former_lock.release()
             former = compare(folder, identity)
-            save_run_file(names.run_file(folder, suffix), identity, former or identity.hash)
+            begin_run_file(folder, suffix, identity, former or identity.hash)
             return cls(folder, suffix, former or identity.hash, lock)
         except BaseException:
             lock.release()
@@ -136,6 +153,11 @@ class Ledger:
             lock.release()
             raise
 
+    @property
+    def badge(self) -> Badge:
+        """Tells workers for which run they work."""
+        return Badge(self._lock.path, self._lock.token)
+
     def known(self, index: int, sample_id: str, *, retry_failed: bool, verify: bool) -> Known:
         """What has become of a sample; a whole one that has no row, since its run was killed, gets one."""
         home = self.folder / names.sample_folder_name(index, sample_id)
@@ -149,7 +171,8 @@ class Ledger:
             done = None  # the videos are whole, the trace they were made of is not
         if done is not None:
             if self._status(index) != "done":
-                self.append({**done.facts, "index": index, "status": "done", "from_marker": True, "ended": now()})
+                row = {**done.facts, "index": index, "status": "done", "from_marker": True, "ended": now()}
+                self.append({**row, "attempt": max(attempts, attempt_of(row))})
             return Known("done", attempts, kills, tuple(images))
         if self._status(index) == "failed" and not retry_failed:
             return Known("failed", attempts, kills)
@@ -176,9 +199,13 @@ class Ledger:
         try:
             self._writer.close()
             if self.rows:
-                # Other shards of the run may have written meanwhile.
-                write_summary(self.folder / names.SUMMARY, read_rows(names.all_results_files(self.folder)))
+                of_all_books(
+                    lambda: names.all_results_files(self.folder),
+                    lambda rows: write_summary(self.folder / names.SUMMARY, rows),
+                )
         finally:
+            with suppress(AttnVizError):  # workers that are slow to end are waited for by the next run
+                wait_until_gone(names.workers_file(self._lock.path), patience=LAST_WORKERS)
             self._lock.release()
 
     def _status(self, index: int) -> object:
@@ -186,7 +213,8 @@ class Ledger:
 
     def _count(self, row: Row) -> None:
         index = int(str(row["index"]))
-        self._attempts[index] = self._attempts.get(index, 0) + 1
+        # Rows may have been lost: a number that was given is not given again.
+        self._attempts[index] = max(self._attempts.get(index, 0) + 1, attempt_of(row))
         self._kills[index] = self._kills.get(index, 0) + 1 if row["status"] == "killed" else 0
 
     def _whole(self, path: Path, home: Path, verify: bool) -> Marker | None:
@@ -194,61 +222,6 @@ class Ledger:
         if marker is None or marker.config != self.hash or not is_whole(marker, home, verify=verify):
             return None
         return marker
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds what no run writes.
-
-    Raises:
-        UsageError: it does, or it is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; name a folder for the run with --output_dir")
-    foreign = sorted(name for name in os.listdir(folder) if not names.is_own_name(name)) if folder.is_dir() else []
-    if foreign:
-        raise UsageError(
-            f"{folder} holds {foreign[0]!r}, which no batch run wrote; choose another --output_dir, "
-            "or give --overwrite to put the run there all the same"
-        )
-
-
-def take_lock(folder: Path, suffix: str, *, alone: bool = False) -> FolderLock:
-    """The lock of a run, or of one of its shards; a killed run holds none.
-
-    Raises:
-        UsageError: another run works in the folder; shards of one cutting may, unless this one is to be `alone`.
-        EnvironmentFault: the folder cannot be written.
-    """
-    try:
-        lock = FolderLock(names.lock_file(folder, suffix))
-    except UsageError as error:
-        raise UsageError(f"another run works in {folder} ({error})") from error
-    try:
-        for other in sorted(folder.glob(f"{names.RUN}*.lock")):
-            same_cutting = not alone and bool(suffix) and other.name.endswith(f"-of-{suffix.rpartition('-')[2]}.lock")
-            if other != names.lock_file(folder, suffix) and not same_cutting:
-                FolderLock(other).release()
-    except UsageError as error:
-        lock.release()
-        raise UsageError(f"another run works in {folder} ({error})") from error
-    except BaseException:
-        lock.release()
-        raise
-    return lock
-
-
-def move_aside(folder: Path) -> Path:
-    """Give the folder of a former run another name, and return it.
-
-    Raises:
-        EnvironmentFault: it cannot be renamed.
-    """
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.former-{number}")).exists():
-        number += 1
-    with os_errors(aside):
-        os.rename(folder, aside)
-    return aside
 
 
 def compare(folder: Path, identity: RunIdentity) -> str | None:
@@ -301,14 +274,30 @@ def read_run_file(path: Path) -> dict[str, object]:
     return table
 
 
+def begin_run_file(folder: Path, suffix: str, identity: RunIdentity, config_hash: str) -> None:
+    """Write the `run.json` of a run that begins; two shards that begin at once with other settings are both refused.
+
+    Raises:
+        UsageError: as `compare`; the file is then not there.
+        DiskFullError, EnvironmentFault: it cannot be written.
+    """
+    path = names.run_file(folder, suffix)
+    if path.exists():
+        return
+    save_run_file(path, identity, config_hash)
+    try:
+        compare(folder, identity)  # the other had written none when we looked before
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def save_run_file(path: Path, identity: RunIdentity, config_hash: str) -> None:
-    """Write `run.json` where there is none: it tells how the run began.
+    """Write `run.json`, which tells how a run began.
 
     Raises:
         DiskFullError, EnvironmentFault: it cannot be written.
     """
-    if path.exists():
-        return
     table = {
         "format": FORMAT,
         "version": 1,
@@ -317,6 +306,7 @@ def save_run_file(path: Path, identity: RunIdentity, config_hash: str) -> None:
         "settings": dict(identity.settings),
         "inputs": dict(identity.inputs),
         "argv": list(identity.argv),
+        "working_folder": os.getcwd(),
         "seed": identity.config.get("seed"),
         "device": identity.config.get("device"),
         "host": socket.gethostname(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import signal
 import time
 from collections.abc import Sequence
@@ -114,6 +115,8 @@ class LocalPool:
         name = f"attnviz {slot.stage} {slot.number}"
         slot.process = self._context.Process(target=serve, args=(theirs, self._plan, slot.number), name=name)
         slot.connection = ours
+        # Python starts a process of its own beside the first worker, and lets all signals through when it has done so.
+        multiprocessing.resource_tracker.ensure_running()
         # Signals of a terminal are for the parent; the worker ignores them, but not before it runs.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:

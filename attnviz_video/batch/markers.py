@@ -81,12 +81,25 @@ def read_marker(path: Path) -> Marker | None:
         table = json.loads(path.read_bytes())
         return Marker(
             str(table["config"]),
-            tuple(FileState(**entry) for entry in table["outputs"]),
-            tuple(FileState(**entry) for entry in table["inputs"]),
+            tuple(map(file_state, table["outputs"])),
+            tuple(map(file_state, table["inputs"])),
             dict(table["facts"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def file_state(entry: Mapping[str, object]) -> FileState:
+    """An entry of a marker.
+
+    Raises:
+        TypeError: it is of another form; somebody has edited the file.
+    """
+    state = FileState(**entry)  # type: ignore[arg-type]
+    for name, kind in (("path", str), ("bytes", int), ("mtime_ns", int), ("crc32", str)):
+        if not isinstance(getattr(state, name), kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+    return state
 
 
 def is_whole(marker: Marker, folder: Path, *, verify: bool) -> bool:
@@ -114,7 +127,7 @@ def is_as_before(state: FileState, folder: Path, *, verify: bool) -> bool:
         return state_of(path, folder).crc32 == state.crc32 and (
             not verify or path.name != TRACE_MANIFEST or trace_ok(path)
         )
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what can be no path
         return False
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from attnviz_video.errors import UsageError
@@ -23,7 +25,9 @@ ID_CHARACTERS = 80
 
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 _SAMPLE_FOLDER = re.compile(rf"\d{{{INDEX_DIGITS},}}-[A-Za-z0-9._-]*")
-_OWN_FILE = re.compile(rf"({RUN}|{RESULTS})(-\d+-of-\d+)?\.(json|jsonl|lock)|summary\.csv|index\.html|\..*")
+#: The selection that a shard is cut from stands in the name of its lock, where other shards see it at once.
+_LOCK = re.compile(rf"{RUN}(?:-(?P<number>\d+)-of-(?P<count>\d+)(?:-(?P<selection>[0-9a-f]{{8}}))?)?\.(lock|workers)")
+_OWN_FILE = re.compile(rf"({RUN}|{RESULTS})(-\d+-of-\d+)?\.jsonl?|{_LOCK.pattern}|summary\.csv|index\.html|\..*")
 
 
 def sample_folder_name(index: int, sample_id: str) -> str:
@@ -58,7 +62,8 @@ def shard_suffix(shard: str | None) -> str:
     found = _SHARD.fullmatch(shard.strip())
     if found is None:
         raise UsageError(f"--shard {shard!r}: expected i/n, such as 3/16")
-    return f"-{int(found[1]):0{len(found[2])}d}-of-{found[2]}"
+    number, count = int(found[1]), int(found[2])
+    return f"-{number:0{len(str(count))}d}-of-{count}"
 
 
 def run_file(folder: Path, suffix: str) -> Path:
@@ -66,9 +71,30 @@ def run_file(folder: Path, suffix: str) -> Path:
     return folder / f"{RUN}{suffix}.json"
 
 
-def lock_file(folder: Path, suffix: str) -> Path:
-    """Held as long as the run lives."""
-    return folder / f"{RUN}{suffix}.lock"
+def lock_file(folder: Path, suffix: str, selection: Sequence[int] = ()) -> Path:
+    """Held as long as the run lives; `selection` are the indices that a shard is cut from, in their order."""
+    return folder / f"{RUN}{suffix}{f'-{selection_key(selection)}' if suffix else ''}.lock"
+
+
+def selection_key(selection: Sequence[int]) -> str:
+    """8 hexadecimal digits that tell selections apart."""
+    return hashlib.sha256(",".join(map(str, selection)).encode("ascii")).hexdigest()[:8]
+
+
+def share_no_sample(lock: str, other: str) -> bool:
+    """Whether two locks (names of the files) are those of different shards of one cutting of one selection.
+
+    `other` may also be the name of a `workers_file`.
+    """
+    one, two = _LOCK.fullmatch(lock), _LOCK.fullmatch(other)
+    if one is None or two is None or one["selection"] is None:
+        return False
+    return one["number"] != two["number"] and one.group("count", "selection") == two.group("count", "selection")
+
+
+def workers_file(lock: Path) -> Path:
+    """Held by every worker of the run that holds `lock`, as long as the worker lives (see `presence`)."""
+    return lock.with_suffix(".workers")
 
 
 def results_file(folder: Path, suffix: str) -> Path:

@@ -23,6 +23,10 @@ from attnviz_video.errors import EnvironmentFault, UsageError
 
 #: Seconds for the head of a cluster to answer.
 CONNECT_WITHIN = 10.0
+#: Seconds for an actor that cannot be reached to be reached again; then it is given up.
+REACHED_WITHIN = 60.0
+#: Seconds between two questions to such an actor.
+ASK_EVERY = 0.2
 
 
 class Actor:
@@ -31,14 +35,16 @@ class Actor:
     def __init__(self, plan: WorkPlan, number: int) -> None:
         self._worker = Worker(plan, number)
         self._stop = threading.Event()
+        self._begun: set[int] = set()
 
     def carry_out(self, job: Job) -> Finished:
         """Do a job."""
+        self._begun.add(job.number)
         return self._worker.carry_out(job, should_stop=self._stop.is_set)
 
-    def is_there(self) -> bool:
-        """Answers as soon as the actor lives (again)."""
-        return True
+    def has_begun(self, job_number: int) -> bool:
+        """Whether a job came to this actor in the life it has now; answers as soon as it lives (again)."""
+        return job_number in self._begun
 
     def stop(self) -> None:
         """End the recording that runs after its step."""
@@ -54,8 +60,10 @@ class Seat:
     actor: Any = None
     job: Job | None = None
     call: Any = None
-    #: The call whose answer tells that the actor lives again; no job goes to it before.
+    #: The call whose answer tells that nobody works on the job any more, after word of it was lost; and how it was.
     revival: Any = None
+    lost: str = ""
+    lost_at: float = 0.0
 
 
 class RayEngine:
@@ -111,7 +119,7 @@ class RayEngine:
         seat.call = seat.actor.carry_out.remote(job)
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        calls = {seat.call: seat for seat in self._seats if seat.job is not None}
+        calls = {seat.call: seat for seat in self._seats if seat.call is not None}
         revivals = {seat.revival: seat for seat in self._seats if seat.revival is not None}
         waited_for = [*calls, *revivals]
         if not waited_for:
@@ -120,10 +128,8 @@ class RayEngine:
         ready, _ = self._ray.wait(waited_for, num_returns=1, timeout=seconds)
         if ready:  # what else has ended by now, without waiting
             ready, _ = self._ray.wait(waited_for, num_returns=len(waited_for), timeout=0)
-        for call in ready:
-            if call in revivals:
-                self._revived(revivals[call])
-        return [self._event(calls[call]) for call in ready if call in calls]
+        events = [self._ended(calls[call]) if call in calls else self._asked(revivals[call]) for call in ready]
+        return [event for event in events if event is not None]
 
     def interrupt(self) -> None:
         for seat in self._seats:
@@ -139,31 +145,52 @@ class RayEngine:
             if seat.actor is not None:
                 self._ray.kill(seat.actor)
                 seat.actor = seat.job = seat.call = seat.revival = None
+                seat.lost = ""
         if self._ours and self._ray.is_initialized():
             self._ray.shutdown()
 
-    def _event(self, seat: Seat) -> Finished | Died:
-        """What became of the call of a seat."""
+    def _ended(self, seat: Seat) -> Finished | None:
+        """What became of the call of a seat; None where word of it was lost."""
+        try:
+            done: Finished = self._ray.get(seat.call)
+        except self._ray.exceptions.RayError as error:
+            # Ray restarts the actor by itself. It calls a killed actor "unavailable", and also one that works on and
+            # only cannot be reached; nor can it tell whether the job had begun, so that every such end counts as one
+            # kill. The job is not given to anybody before it is known that this actor has let it go.
+            seat.call, seat.lost, seat.lost_at = None, f"lost by Ray ({type(error).__name__})", time.monotonic()
+            self._ask(seat)
+            return None
+        seat.job = seat.call = None
+        return done
+
+    def _ask(self, seat: Seat) -> None:
+        """Ask an actor whether it still has its job."""
+        assert seat.job is not None
+        seat.revival = seat.actor.has_begun.remote(seat.job.number)
+
+    def _asked(self, seat: Seat) -> Died | None:
+        """The end of a job of which word was lost, when nobody works on it any more."""
         job = seat.job
         assert job is not None
         try:
-            done: Finished = self._ray.get(seat.call)
-            return done
-        except self._ray.exceptions.RayError as error:
-            # Ray restarts the actor by itself. It calls a killed actor "unavailable" and cannot tell whether the job
-            # had begun, so that every such end counts as one kill.
-            seat.revival = seat.actor.is_there.remote()
-            return Died(job, f"lost by Ray ({type(error).__name__})")
-        finally:
-            seat.job = seat.call = None
-
-    def _revived(self, seat: Seat) -> None:
-        """An actor lives again, or never will: then the next job gets a new one."""
-        try:
-            self._ray.get(seat.revival)
+            if self._ray.get(seat.revival):
+                # Its first life goes on, and word of the job will never come.
+                self._ray.kill(seat.actor, no_restart=False)
+                time.sleep(ASK_EVERY)
+                self._ask(seat)
+                return None
+        except self._ray.exceptions.ActorDiedError:
+            seat.actor = None  # for good: the next job gets a new one
         except self._ray.exceptions.RayError:
+            if time.monotonic() - seat.lost_at < REACHED_WITHIN:
+                time.sleep(ASK_EVERY)
+                self._ask(seat)
+                return None
+            self._ray.kill(seat.actor)
             seat.actor = None
-        seat.revival = None
+        died = Died(job, seat.lost)
+        seat.job = seat.revival = None
+        return died
 
 
 def refuse_silent_host(address: str | None) -> None:
@@ -183,4 +210,4 @@ def refuse_silent_host(address: str | None) -> None:
 
 def is_free(seat: Seat) -> bool:
     """Whether a job may go to a seat."""
-    return seat.job is None and seat.revival is None
+    return seat.job is None

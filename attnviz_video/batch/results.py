@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from attnviz_video.export.csv_cells import plain_cell
 from attnviz_video.files import os_errors, write_atomic
 
 Row = dict[str, object]
+#: What is made of all books is made anew so often at most; who adds rows without end makes it again himself.
+AGAIN = 5
 
 #: Columns of summary.csv, and where in a row their values stand.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -61,7 +63,7 @@ class ResultsWriter:
         Raises:
             DiskFullError, EnvironmentFault: it cannot be written.
         """
-        line = json.dumps(row, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+        line = line_of(row)
         with os_errors(self.path, len(line)):
             written = os.write(self._handle, line)
             while written < len(line):  # the disk took a part; the rest fails, or follows
@@ -74,6 +76,24 @@ class ResultsWriter:
                 os.fsync(self._handle)
                 os.close(self._handle)
             self._handle = -1
+
+
+def line_of(row: Row) -> bytes:
+    """A row as a line of strict JSON; what JSON cannot hold (NaN, other objects) stands there as text."""
+    try:
+        text = json.dumps(row, ensure_ascii=True, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        text = json.dumps({str(name): held(value) for name, value in row.items()}, ensure_ascii=True)
+    return text.encode("ascii") + b"\n"
+
+
+def held(value: object) -> object:
+    """A value that JSON can hold, or its text."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return repr(value)
+    return value
 
 
 def read_rows(files: Sequence[Path]) -> list[Row]:
@@ -98,12 +118,55 @@ def row_of(line: bytes) -> Row | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("index"), int) and "status" in row else None
+    return row if isinstance(row, dict) and type(row.get("index")) is int and "status" in row else None
 
 
 def latest(rows: Iterable[Row]) -> dict[int, Row]:
-    """The last row of every sample, by index."""
-    return {int(str(row["index"])): row for row in rows}
+    """The row of the last attempt at every sample, by index; of one attempt, the row that was written last.
+
+    Attempts are counted over all books of a run, while the clocks of its machines may differ.
+    """
+    found: dict[int, Row] = {}
+    for row in rows:
+        index = int(str(row["index"]))
+        if index not in found or attempt_of(row) >= attempt_of(found[index]):
+            found[index] = row
+    return found
+
+
+def attempt_of(row: Row) -> int:
+    """The number of an attempt, from 1; 0 where a row does not tell it."""
+    attempt = row.get("attempt")
+    return attempt if isinstance(attempt, int) else 0
+
+
+def of_all_books(files: Callable[[], Sequence[Path]], make: Callable[[list[Row]], None]) -> None:
+    """Make something of the rows in `files`, and again where rows were added meanwhile.
+
+    Shards that end at the same time make the same summary and the same page: so the one that is made last holds
+    everything.
+
+    Raises:
+        DiskFullError, EnvironmentFault: a file cannot be read, or what `make` raises.
+    """
+    for _ in range(AGAIN):
+        before = sizes_of(files())
+        make(read_rows(files()))
+        if sizes_of(files()) == before:
+            return
+
+
+def sizes_of(files: Sequence[Path]) -> dict[Path, int]:
+    """The bytes of each file.
+
+    Raises:
+        EnvironmentFault: one is not there any more.
+    """
+    sizes = {}
+    for file in files:
+        with os_errors(file):
+            sizes[file] = file.stat().st_size
+    return sizes
 
 
 def write_summary(path: Path, rows: Iterable[Row]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,16 +13,29 @@ from pathlib import Path
 from attnviz_video.batch import names
 from attnviz_video.batch.console import Bars, Console, Lines, Nothing
 from attnviz_video.batch.engine import Engine
-from attnviz_video.batch.fingerprint import SCHEDULING, inputs_that_count, settings_that_count
+from attnviz_video.batch.fingerprint import SCHEDULING, inputs_that_count, settings_that_count, shown
 from attnviz_video.batch.in_process import InProcess
 from attnviz_video.batch.jobs import SampleTask, WorkPlan
-from attnviz_video.batch.ledger import Ledger, RunIdentity
+from attnviz_video.batch.ledger import Ledger, RunIdentity, read_run_file
 from attnviz_video.batch.local_pool import LocalPool
+from attnviz_video.batch.lost_traces import note_lost, samples_in
+from attnviz_video.batch.presence import Badge
 from attnviz_video.batch.run_page import RunPage
 from attnviz_video.batch.schedule import Counts, Schedule
+from attnviz_video.batch.sentences import (
+    ONCE,
+    NextCommands,
+    command,
+    end_line,
+    record_again,
+    samples_in_words,
+    stopped_line,
+    try_again,
+)
 from attnviz_video.batch.settings import BatchSettings
 from attnviz_video.config import RenderConfig, RunConfig, from_mapping, to_mapping
 from attnviz_video.errors import DatasetError, Interrupted, UsageError
+from attnviz_video.models.prompt_templates import check_template, refuse_missing_templates
 from attnviz_video.progress import Progress, Silent
 from attnviz_video.sources.dataset import LoadedSample, open_dataset
 from attnviz_video.sources.selection import chosen
@@ -33,10 +45,7 @@ from attnviz_video.stopping import StopRequest
 DEFAULT_FOLDER = Path("runs")
 #: Recorded samples that may wait for each renderer.
 WAITING_EACH = 3
-PROGRAM = "python visualize_heatmap.py"
 REAL_WORK = "attnviz_video.batch.work:build"
-#: Flags that are not said again in the command that goes on with a run.
-ONCE = ("--force_new", "--retry_failed")
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class BatchReport:
     @property
     def n_failed(self) -> int:
         """Samples that have no result, by this run or an earlier one."""
-        return self.counts.failed + self.counts.failed_before
+        return self.counts.failed + self.counts.failed_before + self.counts.unrecorded
 
 
 def run_batch(
@@ -77,25 +86,29 @@ def run_batch(
     if not len(dataset):
         raise DatasetError(f"{dataset.file} has 0 samples")
     indices = chosen(dataset, batch.samples, batch.shard)
+    # Of which those of a shard are a part; the page counts what all shards of the run are to do.
+    asked = indices if batch.shard is None else chosen(dataset, batch.samples)
     for notice in dataset.notices:
         progress.notice(notice)
+    check_template(config.model)
+    refuse_missing_templates(config.model, str(dataset.file), map(dataset.answer_of, indices))
     identity = RunIdentity(to_mapping(config), settings_that_count(config), inputs_that_count(config), tuple(argv))
     folder = config.export.folder
     ledger = Ledger.open(
         folder,
         identity,
         shard=batch.shard,
+        selection=asked,
         force_new=batch.force_new,
         overwrite=config.export.overwrite,
         tell=progress.notice,
     )
-    retry = [word for word in argv if word not in ONCE]
+    go_on = [word for word in argv if word not in ONCE]
+    next_commands = NextCommands(go_on, lambda: try_again(go_on))
     with closing(ledger):
         plan = what_to_do(ledger, [(index, dataset.ids[index]) for index in indices], batch)
-        # The page counts what all shards of the run are to do.
-        asked = indices if batch.shard is None else chosen(dataset, batch.samples)
         return carry_on(
-            ledger, plan, config, batch, progress, stop or StopRequest(), retry, builder, dataset.load, asked
+            ledger, plan, config, batch, progress, stop or StopRequest(), next_commands, builder, dataset.load, asked
         )  # fmt: skip
 
 
@@ -110,7 +123,7 @@ def render_run(
     """Make the videos of all samples of a run that have a trace and no video, with the settings of the run.
 
     Raises:
-        UsageError: no run, or settings that are not those of the run.
+        UsageError: no run, settings that are not those of the run, or another place for its videos.
         EnvironmentFault, Interrupted: as `run_batch`.
     """
     ledger, table = Ledger.open_existing(folder)
@@ -118,23 +131,32 @@ def render_run(
         known = set(to_mapping(RunConfig()))
         settings_then = {name: value for name, value in table.items() if name in known}
         config = from_mapping(RunConfig, settings_then, where="run.json")
+        refuse_other_place(given, folder)
         refuse_other_look(given, config, folder)
         config = replace(config, export=replace(config.export, render_workers=given.export.render_workers))
-        homes = sorted(path for path in ledger.folder.iterdir() if names.is_sample_folder_name(path.name))
-        samples = [
-            (names.index_of(home.name), str(facts["id"]))
-            for home in homes
-            if (facts := ledger.facts(names.index_of(home.name), home.name.partition("-")[2]))
-        ]
+        samples = samples_in(ledger)
         settings = BatchSettings(retry_failed=True)
         plan = what_to_do(ledger, samples, settings, images_count=False)  # the trace holds its own
-        left_out = len(plan.to_record)
-        plan = replace(plan, to_record=[], counts=replace(plan.counts, total=plan.counts.total - left_out))
-        if left_out:
-            progress.notice(f"{left_out} samples have no whole trace; the batch command records them again")
+        n_unrecorded = note_lost(ledger, [task for task, _ in plan.to_record])
+        n_failed = len(plan.to_record) - n_unrecorded
+        counts = replace(plan.counts, failed_before=n_failed, unrecorded=n_unrecorded)
+        plan = replace(plan, to_record=[], counts=counts)
+
+        def about_failures() -> str:
+            """What has no trace is recorded again, the rest rendered again."""
+            left = what_to_do(ledger, samples, settings, images_count=False)
+            words = []
+            if left.to_record:
+                run_file = read_run_file(names.all_run_files(ledger.folder)[0])
+                words.append(record_again(run_file, ledger.folder, [task.index for task, _ in left.to_record]))
+            if left.to_render:
+                words.append(f"try to render {samples_in_words(len(left.to_render))} again with: {command(argv)}")
+            return "; ".join(words)
+
+        next_commands = NextCommands(list(argv), about_failures)
         asked = [index for index, _ in samples]
         return carry_on(
-            ledger, plan, config, settings, progress, stop or StopRequest(), list(argv), builder, None, asked
+            ledger, plan, config, settings, progress, stop or StopRequest(), next_commands, builder, None, asked
         )  # fmt: skip
 
 
@@ -164,8 +186,10 @@ def what_to_do(
         home = ledger.folder / names.sample_folder_name(index, sample_id)
         if known.changed_images and images_count:
             changed.append(f"{known.changed_images[0]} (sample {index})")
-        elif known.standing == "done" or (known.standing == "recorded" and batch.trace_only):
+        elif known.standing == "done":
             counts.before += 1
+        elif known.standing == "recorded" and batch.trace_only:
+            counts.recorded_before += 1
         elif known.standing == "failed":
             counts.failed_before += 1
         else:
@@ -190,7 +214,7 @@ def carry_on(
     batch: BatchSettings,
     progress: Progress,
     stop: StopRequest,
-    argv: Sequence[str],
+    next_commands: NextCommands,
     builder: str,
     load: Callable[[int], LoadedSample] | None,
     asked: Collection[int],
@@ -204,7 +228,8 @@ def carry_on(
     page = RunPage(ledger, asked)
     if not plan.to_record and not plan.to_render:
         page.write()
-        return BatchReport(ledger.folder, counts, end_line(counts, ledger.folder, argv))
+        sentence = end_line(counts, ledger.folder, next_commands, trace_only=batch.trace_only)
+        return BatchReport(ledger.folder, counts, sentence)
     if not batch.trace_only and builder == REAL_WORK:
         from attnviz_video.export.ffmpeg import ffmpeg_exe
 
@@ -212,7 +237,7 @@ def carry_on(
     begin = time.monotonic()
     try:
         with stop.finish_step():
-            engine, n_record, n_render = make_engine(config, batch, stop, builder)
+            engine, n_record, n_render = make_engine(config, batch, stop, builder, ledger.badge)
             console = make_console(counts, batch, progress)
             try:
                 schedule = Schedule(
@@ -228,15 +253,16 @@ def carry_on(
                 console.close(counts)
     except KeyboardInterrupt as error:
         page.write_if_possible()
-        raise Interrupted(stopped_line(counts, argv)) from error
+        raise Interrupted(stopped_line(counts, next_commands)) from error
     except BaseException:
         page.write_if_possible()
         raise
     page.write()
     if not whole:
-        raise Interrupted(stopped_line(counts, argv))
+        raise Interrupted(stopped_line(counts, next_commands))
     seconds = time.monotonic() - begin
-    return BatchReport(ledger.folder, counts, end_line(counts, ledger.folder, argv, seconds))
+    sentence = end_line(counts, ledger.folder, next_commands, trace_only=batch.trace_only, seconds=seconds)
+    return BatchReport(ledger.folder, counts, sentence)
 
 
 def batch_config(config: RunConfig) -> RunConfig:
@@ -268,7 +294,9 @@ def batch_config(config: RunConfig) -> RunConfig:
     return replace(config, capture=capture, export=export)
 
 
-def make_engine(config: RunConfig, batch: BatchSettings, stop: StopRequest, builder: str) -> tuple[Engine, int, int]:
+def make_engine(
+    config: RunConfig, batch: BatchSettings, stop: StopRequest, builder: str, badge: Badge
+) -> tuple[Engine, int, int]:
     """The engine that was asked for, and how many workers it has for recording and for rendering.
 
     Raises:
@@ -288,14 +316,14 @@ def make_engine(config: RunConfig, batch: BatchSettings, stop: StopRequest, buil
         from attnviz_video.batch.ray import RayEngine
 
         # Ray gives every worker a GPU of its own, which that worker sees as the only one.
-        plan = WorkPlan(builder, {**arguments, "devices": []})
+        plan = WorkPlan(builder, {**arguments, "devices": []}, badge)
         on_gpu = config.model.device not in ("cpu", "mps") and config.model.device_map is None
         return (
             RayEngine(plan, batch.ray_address, n_record=n_record, n_render=n_render, on_gpu=on_gpu),
             n_record,
             n_render,
         )
-    return LocalPool(WorkPlan(builder, arguments), n_record=n_record, n_render=n_render), n_record, n_render
+    return LocalPool(WorkPlan(builder, arguments, badge), n_record=n_record, n_render=n_render), n_record, n_render
 
 
 def make_console(counts: Counts, batch: BatchSettings, progress: Progress) -> Console:
@@ -305,33 +333,18 @@ def make_console(counts: Counts, batch: BatchSettings, progress: Progress) -> Co
     return Bars(counts) if sys.stderr.isatty() else Lines(counts, progress.notice, batch.log_every)
 
 
-def end_line(counts: Counts, folder: Path, argv: Sequence[str], seconds: float | None = None) -> str:
-    """The last line: how many samples became what, and how to try the failed ones again."""
-    done = counts.before + counts.done
-    parts = [f"{counts.total} samples: {done} done"]
-    if counts.before:
-        parts[0] += f" ({counts.before} of them by earlier runs)"
-    failed = counts.failed + counts.failed_before
-    if failed:
-        parts.append(f"{failed} failed (why: {folder / names.SUMMARY})")
-    text = ", ".join(parts)
-    if seconds is not None:
-        text += f", in {seconds:.1f} s"
-    elif not failed:
-        text += "; nothing to do"
-    if failed:
-        text += f"; try the failed ones again with: {command([*argv, '--retry_failed'])}"
-    return text
+def refuse_other_place(given: RenderConfig, folder: Path) -> None:
+    """Refuse to write the videos of a run elsewhere: its books and its page look for them beside the traces.
 
-
-def stopped_line(counts: Counts, argv: Sequence[str]) -> str:
-    """What is said when a run was stopped."""
-    return f"stopped after {counts.settled} of {counts.total} samples; go on with: {command(argv)}"
-
-
-def command(argv: Sequence[str]) -> str:
-    """A command line, ready to be pasted into a shell."""
-    return f"{PROGRAM} {shlex.join(argv)}"
+    Raises:
+        UsageError: a place is named.
+    """
+    for flag, value in (("-o", given.export.output), ("--output_dir", given.export.output_dir)):
+        if value is not None:
+            raise UsageError(
+                f"{flag} {value}: the videos of {folder} go into the folders of its samples, where its page looks for "
+                f"them; leave {flag} out, or render one trace folder elsewhere"
+            )
 
 
 def refuse_other_look(given: RenderConfig, config: RunConfig, folder: Path) -> None:
@@ -344,6 +357,6 @@ def refuse_other_look(given: RenderConfig, config: RunConfig, folder: Path) -> N
     for name, value in to_mapping(given).items():
         if name not in SCHEDULING and value != standard[name] and value != run.get(name):
             raise UsageError(
-                f"--{name}: the videos of {folder} are made with the settings of the run ({run.get(name)}); "
+                f"--{name}: the videos of {folder} are made with the settings of the run ({shown(run.get(name))}); "
                 "render one trace folder to make a picture of your own"
             )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from attnviz_video.batch import names
 from attnviz_video.batch.correct import final_answer
 from attnviz_video.batch.jobs import Advanced, Job, SampleTask
 from attnviz_video.batch.ledger import Ledger, now, read_run_file
-from attnviz_video.batch.results import Row, latest, read_rows, value_at
+from attnviz_video.batch.results import Row, latest, of_all_books, read_rows, value_at
 from attnviz_video.batch.schedule import Counts, Watch
 from attnviz_video.errors import AttnVizError
 from attnviz_video.export.index_page import Card, Outcome, RunNotes, write_index_page
@@ -24,8 +25,8 @@ from attnviz_video.export.index_page import Card, Outcome, RunNotes, write_index
 EVERY = 60.0
 #: … and after so many times as long as writing it took: a page of 100,000 samples slows no run.
 RESTS = 50.0
-#: What the report of a sample ends in.
-REPORT_ENDING = ".html"
+#: What is put behind the name of a trace to name its report (see `export.report.write.report_path`).
+REPORT_ENDING = "_report.html"
 #: Statuses after which nothing more happens to a sample.
 ENDED = ("done", "failed")
 _WHERE = re.compile(r"^.*?, item \d+: ")
@@ -50,18 +51,27 @@ class RunPage:
             DiskFullError, EnvironmentFault: it cannot be written.
         """
         start = self._clock()
-        rows = latest(read_rows(names.all_results_files(self._ledger.folder)))
-        cards = [card_of(row) for _, row in sorted(rows.items())]
+        if working:
+            self._write(read_rows(self._books()), working=True)
+        else:
+            of_all_books(self._books, lambda rows: self._write(rows, working=False))
+        end = self._clock()
+        self._next = end + max(EVERY, RESTS * (end - start))
+
+    def _books(self) -> list[Path]:
+        return names.all_results_files(self._ledger.folder)
+
+    def _write(self, attempts: Sequence[Row], *, working: bool) -> None:
+        rows = latest(attempts)
+        cards = [card_or_note(self._with_report(row)) for _, row in sorted(rows.items())]
         ended = {index for index, row in rows.items() if row.get("status") in ENDED}
         recorded = {index for index, row in rows.items() if row.get("status") == "recorded"}
         left = len(set(self._asked) - ended - recorded)
         write_index_page(self.path, self._notes(rows, left, len(recorded), working), cards)
-        end = self._clock()
-        self._next = end + max(EVERY, RESTS * (end - start))
 
     def write_if_possible(self, *, working: bool = False) -> None:
-        """As `write`; where that fails, something else is told already, or will be."""
-        with suppress(AttnVizError):
+        """As `write`; where that fails, something else is told already, or will be. No page is worth a run."""
+        with suppress(Exception):
             self.write(working=working)
 
     def kept_by(self, watch: Watch) -> Watch:
@@ -74,9 +84,17 @@ class RunPage:
             self._next = self._clock() + EVERY
             self.write_if_possible(working=True)
 
+    def _with_report(self, row: Row) -> Row:
+        """`row`, and among its outputs the report that somebody has made beside the trace since it was written."""
+        home, trace = self._ledger.folder / _text(row, "folder"), _text(row, "trace")
+        report = f"{trace}{REPORT_ENDING}"
+        if not trace or report_in(row) or not (home / report).is_file():
+            return row
+        return {**row, "outputs": [*_list(row, "outputs"), {"path": report}]}
+
     def _notes(self, rows: Mapping[int, Row], left: int, recorded: int, working: bool) -> RunNotes:
         table: Mapping[str, object] = {}
-        with suppress(AttnVizError):
+        with suppress(AttnVizError, IndexError):  # IndexError: somebody has deleted it
             table = read_run_file(names.all_run_files(self._ledger.folder)[0])
         layers = sorted(
             {layer for row in rows.values() for layer in _list(row, "shown_layers") if isinstance(layer, int)}
@@ -123,10 +141,8 @@ def card_of(row: Row) -> Card:
     """The last attempt of a sample as a card."""
     folder, response = _text(row, "folder"), _text(row, "response")
     videos = [str(name) for name in _list(row, "videos")]
-    reports = [str(value_at(one, ("path",))) for one in _list(row, "outputs") if isinstance(one, Mapping)]
-    report = next((path for path in reports if path.endswith(REPORT_ENDING)), "")
-    seconds = [float(one) for one in _mapping(row, "seconds").values() if isinstance(one, int | float)]
-    share, tokens = row.get("image_share"), row.get("n_tokens")
+    seconds = [one for one in map(_number, _mapping(row, "seconds").values()) if one is not None]
+    tokens = row.get("n_tokens")
     kinds: Mapping[object, Literal["generated", "replayed"]] = {"generation": "generated", "replay": "replayed"}
     judged_by = _text(row, "correct_by")
     return Card(
@@ -138,7 +154,7 @@ def card_of(row: Row) -> Card:
         response=response,
         reference=final_answer(_text(row, "answer")),
         judged_by="comparing it with the answer in the dataset" if judged_by == "compared" else judged_by,
-        share=float(share) if isinstance(share, int | float) else None,
+        share=_number(row.get("image_share")),
         tokens=tokens if isinstance(tokens, int) else None,
         seconds=round(sum(seconds), 1) if seconds else None,
         kind=kinds.get(row.get("kind"), ""),
@@ -149,8 +165,23 @@ def card_of(row: Row) -> Card:
         poster=below(folder, _text(row, "poster")),
         videos=tuple((video_words(name, len(videos)), below(folder, name)) for name in videos),
         trace=f"{below(folder, _text(row, 'trace'))}/" if _text(row, "trace") else "",
-        report=below(folder, report),
+        report=below(folder, report_in(row)),
     )
+
+
+def card_or_note(row: Row) -> Card:
+    """The card of a row; of one that somebody has edited until it makes none, a card that says so."""
+    try:
+        return card_of(row)
+    except Exception as error:
+        note = f"the last line of this sample in results.jsonl is damaged ({type(error).__name__})"
+        return Card(index=int(str(row["index"])), id=_text(row, "id"), outcome=outcome_of_row(row), error=note)
+
+
+def report_in(row: Row) -> str:
+    """The report among the outputs of a row; empty where there is none."""
+    paths = [str(value_at(one, ("path",))) for one in _list(row, "outputs") if isinstance(one, Mapping)]
+    return next((path for path in paths if path.endswith(".html")), "")
 
 
 def outcome_of_row(row: Row) -> Outcome:
@@ -225,6 +256,14 @@ def below(folder: str, name: str) -> str:
 
 def _last_part(value: object) -> str:
     return PurePosixPath(str(value)).name if value else ""
+
+
+def _number(value: object) -> float | None:
+    """A number that JSON and people can read; None for everything else."""
+    with suppress(OverflowError):
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    return None
 
 
 def _text(row: Row, name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from attnviz_video import errors
-from attnviz_video.batch.carry_out import asked_in
+from attnviz_video.batch.carry_out import asked_in, failure_of
 from attnviz_video.batch.engine import Engine
 from attnviz_video.batch.jobs import Advanced, Died, Facts, Failure, Finished, Job, Outcome, SampleTask, Stage
 from attnviz_video.batch.ledger import KILLS, Ledger, now
@@ -27,18 +27,24 @@ HOPELESS = 5
 
 @dataclass
 class Counts:
-    """Samples of a run by what has become of them; `before`: done by earlier runs."""
+    """Samples of a run by what has become of them; `before`: by earlier runs."""
 
     total: int = 0
     before: int = 0
     failed_before: int = 0
+    #: With a trace and no video, where no videos were asked for.
+    recorded_before: int = 0
+    #: Never recorded as a whole, where nothing is to be recorded.
+    unrecorded: int = 0
     done: int = 0
+    recorded: int = 0
     failed: int = 0
 
     @property
     def settled(self) -> int:
         """Samples that nothing more happens to."""
-        return self.before + self.failed_before + self.done + self.failed
+        earlier = self.before + self.failed_before + self.recorded_before + self.unrecorded
+        return earlier + self.done + self.recorded + self.failed
 
     @property
     def open(self) -> int:
@@ -148,9 +154,8 @@ class Schedule:
             try:
                 loaded = self._load(one.task.index)
                 one.task = replace(one.task, sample=loaded.sample, notices=loaded.notices)
-            except AttnVizError as error:
-                failure = Failure(type(error).__name__, " ".join(str(error).split()), error.exit_code)
-                self._settle(one, "load", "failed", dict(one.task.facts), failure)
+            except Exception as error:
+                self._settle(one, "load", "failed", dict(one.task.facts), failure_of(error, one.task.home))
                 return False
         return True
 
@@ -250,9 +255,11 @@ class Schedule:
         """The end of an attempt; `facts` None: its row is written."""
         if facts is not None:
             self._ledger.append(self._row(one, stage, status, facts, failure))
-        if status in ("done", "recorded"):
+        if status == "done":
             self._killed.clear()
             self.counts.done += 1
+        elif status == "recorded":
+            self.counts.recorded += 1
         elif status == "failed":
             self.counts.failed += 1
         self._watch.settled(self.counts, one.task, status)

@@ -39,10 +39,15 @@ class BatchSettings:
     trace_only: bool = field(
         default=False, metadata={"help": "record only; `render RUN_DIR` makes the videos later, without a GPU"}
     )
-    retry_failed: bool = field(default=False, metadata={"help": "try failed samples of an earlier run again"})
+    retry_failed: bool = field(
+        default=False, metadata={"help": "try failed samples of an earlier run again", "command_line_only": True}
+    )
     force_new: bool = field(
         default=False,
-        metadata={"help": "start anew, whatever has changed; the former run is moved aside, not deleted"},
+        metadata={
+            "help": "start anew, whatever has changed; the former run is moved aside, not deleted",
+            "command_line_only": True,
+        },
     )
     verify: bool = field(
         default=False,

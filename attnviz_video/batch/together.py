@@ -74,8 +74,10 @@ def _record_group(
             try:
                 writers[number] = stack.enter_context(one.writer(overwrite=config.export.overwrite))
                 numbers.append(number)
-            except AttnVizError as error:
+            except Exception as error:
                 results[number] = error
+        if not numbers:
+            return results
         first = next(iter(group.values()))
         total = sum(group[number].capture.n_new for number in numbers)
         doing = f"{first.capture.doing} {len(numbers)} at once"
@@ -88,7 +90,7 @@ def _record_group(
                 return
             try:
                 add(writers[numbers[place]])
-            except AttnVizError as error:
+            except Exception as error:
                 broken[numbers[place]] = error
 
         def on_step(place: int, step: Step) -> None:
@@ -125,9 +127,9 @@ def _record_group(
                 if isinstance(outcome, AttnVizError):
                     raise outcome
                 results[number] = finish(group[number], outcome, writers[number], loaded, progress)
-            except AttnVizError as error:
+            except Exception as error:
                 results[number] = error
-                with suppress(AttnVizError):
+                with suppress(Exception):
                     writers[number].fail(f"{type(error).__name__}: {error}")
     return results
 

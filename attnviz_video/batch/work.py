@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnviz_video.batch.correct import is_correct
+from attnviz_video.batch.correct import has_verdict_on, is_correct
 from attnviz_video.batch.jobs import Facts, SampleTask
 from attnviz_video.config import RunConfig
 from attnviz_video.core.sample import Sample
@@ -125,11 +125,15 @@ class RecordAndRender:
             except CannotTogetherError as error:
                 self._one_by_one = str(error) if error.for_good else None
                 progress.notice(f"recorded one by one: {error}")
+            except Exception as error:  # of the batch, or of one sample in it: alone, it fails that one only
+                reason = " ".join(str(error).split())
+                progress.notice(f"recorded one by one: the batch failed with {type(error).__name__}: {reason}")
         if recordings is None:
             recordings = []
             for task, (sample, images) in good:
                 recordings.append(self._alone(task, sample, images, progress, should_stop))
-        return [facts_of(task, one) for (task, _), one in zip(good, recordings, strict=True)]
+        field = self._config.source.response_field
+        return [facts_or_error(task, one, field) for (task, _), one in zip(good, recordings, strict=True)]
 
     def _alone(
         self, task: SampleTask, sample: Sample, images: list[Image], progress: Progress, should_stop: Callable[[], bool]
@@ -171,27 +175,45 @@ def check_settings(config: RunConfig) -> None:
     from attnviz_video.models.checkpoint import find_checkpoint
     from attnviz_video.models.identity import expected_identity
     from attnviz_video.models.prompt_templates import check_template
+    from attnviz_video.text_pass import refuse_encoder
 
     check_template(config.model)
-    identity = expected_identity(find_checkpoint(config.model))
+    checkpoint = find_checkpoint(config.model)
+    refuse_encoder(checkpoint.model_type)
+    identity = expected_identity(checkpoint)
     if identity is not None:
         plan, _ = plan_recording(config.capture, identity)
         check_head(config.analysis.head, plan, identity.n_heads)
 
 
-def facts_of(task: SampleTask, recording: Recording | BaseException) -> Facts | BaseException:
-    """What the books say about a recording; an interrupted one is none."""
-    from attnviz_video.tracefile.format import MANIFEST
-    from attnviz_video.tracefile.read import open_trace
-
+def facts_or_error(
+    task: SampleTask, recording: Recording | BaseException, response_field: str | None
+) -> Facts | BaseException:
+    """What the books say about a recording, or why there is none; an interrupted one is none."""
     if isinstance(recording, BaseException):
         return recording
     if recording.interrupted:
         return Interrupted(f"stopped after {recording.n_tokens} tokens")
+    try:
+        return facts_of(task, recording, response_field)
+    except Exception as error:
+        return error
+
+
+def facts_of(task: SampleTask, recording: Recording, response_field: str | None) -> Facts:
+    """What the books say about a recording that is whole; `response_field` is the field that was to be replayed.
+
+    Raises:
+        TraceError: the trace cannot be read.
+    """
+    from attnviz_video.tracefile.format import MANIFEST
+    from attnviz_video.tracefile.read import open_trace
+
     assert task.sample is not None
     trace = open_trace(recording.trace_folder, verify=False)
     response = answer_of(trace)
-    correct, how = is_correct(task.sample, response, replayed=trace.header.kind == "replay")
+    judged = trace.header.kind == "replay" and has_verdict_on(task.sample, response_field)
+    correct, how = is_correct(task.sample, response, judged=judged)
     return {
         "response": response,
         "correct": correct,

@@ -8,12 +8,15 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from types import FrameType
 
 from attnviz_video.batch.carry_out import Worker
 from attnviz_video.batch.jobs import Advanced, Job, WorkPlan
+from attnviz_video.errors import Interrupted
 from attnviz_video.stopping import StopRequest
 
 #: Seconds between two messages about how far a job is.
@@ -26,18 +29,54 @@ def serve(connection: Connection, plan: WorkPlan, number: int) -> None:
 
     Ctrl-C reaches every process of a terminal, so SIGINT is left to the parent, which asks us to stop with SIGTERM.
     """
-    stop = StopRequest()
+    stop = WorkerStop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.handle)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # the parent had them blocked
-    die_with_parent()
     try:
+        # The parent had them blocked; one that has come since then ends us here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        die_with_parent()
         worker = Worker(plan, number)
         while not stop.requested:  # a request holds for this process: the next job gets another one
             job: Job = connection.recv()
-            connection.send(worker.carry_out(job, Teller(connection, job), stop, stop.finish_step))
+            finished = worker.carry_out(job, Teller(connection, job), stop, stop.finish_step, stop.break_into)
+            with stop.finish_step():
+                connection.send(finished)
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         pass  # the parent is gone, or wants us to go
+
+
+class WorkerStop(StopRequest):
+    """The request of the parent to end; a worker that waits or loads its model has nothing to finish or to tidy up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._breakable = False
+
+    @contextmanager
+    def break_into(self) -> Iterator[None]:
+        """Work inside the block is broken into by an `Interrupted`, and removes what it has half made."""
+        self._breakable = True
+        try:
+            yield
+        finally:
+            self._breakable = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler.
+
+        Raises:
+            Interrupted: inside `break_into`, and at the second signal inside `finish_step`.
+        """
+        if not (self._breakable or self._finishing_step):
+            # No exception: the import of a large library that is broken into tells of it on standard error.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        try:
+            super().handle(number, frame)
+        except Interrupted:
+            self.requested = True
+            raise
 
 
 class Teller:

@@ -26,8 +26,9 @@ def parse(
 ) -> ConfigT:
     """The configuration that a command line asks for: its flags over its `--config` files over the defaults.
 
-    Fields become flags by their names; metadata may hold `help`, `short` ("-o") and `positional` (the name shown in the
-    help; such an argument must be given). `commands` are words for which the user is told to put the command first.
+    Fields become flags by their names; metadata may hold `help`, `short` ("-o"), `positional` (the name shown in the
+    help; such an argument must be given) and `command_line_only` (files must not hold it). `commands` are words for
+    which the user is told to put the command first.
 
     Raises:
         UsageError: anything that cannot be obeyed, in one line.
@@ -38,7 +39,9 @@ def parse(
     for file in given.config_files:
         from attnviz_video.config.yaml_file import read_yaml
 
-        values |= checked(settings, read_yaml(file), file.parent, f"{file}: ")
+        table = read_yaml(file)
+        values |= checked(settings, table, file.parent, f"{file}: ")
+        refuse_in_file(settings, table, file)
     values |= checked(settings, given.values, None, "--")
     for setting in settings:
         if setting.required and setting.name not in values:
@@ -92,6 +95,20 @@ def checked(
         values[name] = coerce(setting.annotation, value, origin, path_or_id=path_or_id)
         check_value(name, values[name], origin)
     return values
+
+
+def refuse_in_file(settings: Sequence[Setting], table: Mapping[str, object], file: Path) -> None:
+    """Refuse settings that are meant for one run: a file would ask for them in every one.
+
+    Raises:
+        UsageError: `table`, which `file` holds, has such a setting.
+    """
+    for setting in settings:
+        if setting.name in table and setting.metadata.get("command_line_only"):
+            raise UsageError(
+                f"{file}: {setting.name} is for one run, and a file would ask for it in every run; "
+                f"take it out of the file and give --{setting.name} on the command line"
+            )
 
 
 def finished(config: ConfigT) -> ConfigT:

@@ -19,6 +19,10 @@ class TruthBox:
     box: tuple[float, float, float, float]
 
 
+#: Field of a dataset item with the second sentence of a pair, for encoders.
+PAIR_FIELD = "question_pair"
+
+
 def is_token_ids(value: object) -> bool:
     """Whether a field of a dataset item holds a list of token ids, as an engine reports a response."""
     return isinstance(value, list) and all(type(token) is int for token in value)
@@ -40,3 +44,9 @@ class Sample:
     extra: Mapping[str, object] = field(default_factory=dict)
     #: The file the item came from, for messages.
     source: str = ""
+
+
+def second_text(sample: Sample) -> str | None:
+    """The second sentence of a pair, for encoders: what the item has under `PAIR_FIELD`; None where it has none."""
+    found = sample.extra.get(PAIR_FIELD)
+    return found if isinstance(found, str) else None

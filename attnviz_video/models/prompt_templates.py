@@ -9,6 +9,7 @@ dataset file names a task of Reason-RFT (https://github.com/tanhuajie/Reason-RFT
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,28 @@ def check_template(settings: ModelSettings) -> None:
         path = _existing(given)
         for file in sorted(path.glob("*.txt")) if path.is_dir() else [path]:
             read_template(file)
+
+
+def refuse_missing_templates(settings: ModelSettings, source: str, answers: Iterable[str | None]) -> None:
+    """Refuse a folder of templates that lacks a file for samples of the dataset file `source` with these answers.
+
+    Raises:
+        UsageError: the sentence names the files.
+    """
+    given = settings.prompt_template
+    if given is None or any(placeholder in given for placeholder in PLACEHOLDERS) or not _existing(given).is_dir():
+        return
+    folder, strategy = Path(given), settings.strategy or "cot"
+    task = task_of(Sample(0, "", "", (), source=source), settings)
+    wanted = {template_name(strategy, task, answer) for answer in answers}
+    missing = sorted(name for name in wanted if not (folder / name).is_file())
+    if missing:
+        held = ", ".join(sorted(path.name for path in folder.glob("*.txt"))) or "no .txt file"
+        raise UsageError(
+            f"--prompt_template {folder}: this folder has no {' and no '.join(missing)}, which the samples of "
+            f"{Path(source).name} need (strategy {strategy}, task {task or 'none'}); it has {held}; put the file there "
+            "(configs/prompts has one to start from), or name a single file"
+        )
 
 
 def task_of(sample: Sample, settings: ModelSettings) -> Task | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from attnviz_video.core.sample import Sample
+from attnviz_video.core.sample import PAIR_FIELD, Sample
 from attnviz_video.errors import DatasetError, ImageError, UsageError
 from attnviz_video.sources.fields import own_id, read_fields
 from attnviz_video.sources.image_paths import image_roots, refuse_address, resolve_image
@@ -87,6 +87,13 @@ class Dataset:
         """The items whose own id is `id`."""
         return [index for index, own in enumerate(self._own_ids) if own == id]
 
+    def answer_of(self, index: int) -> str | None:
+        """The known answer of item `index`, without a look at its images; None also for an item that is faulty."""
+        try:
+            return read_fields(checked_item(self.items[index], index, self.file)).answer
+        except DatasetError:
+            return None
+
     @cached_property
     def _own_ids(self) -> list[str | None]:
         return [own_id(item) for item in self.items]
@@ -130,6 +137,8 @@ def load_sample(settings: SourceSettings) -> LoadedSample:
         DatasetError, ImageError: the dataset, the item or an image path is not usable.
     """
     _check_max_images(settings.max_image_num)
+    if settings.question_pair is not None and settings.question is None:
+        raise UsageError("--question_pair is the second of two sentences; give the first with --question")
     if settings.image or settings.question is not None:
         return _asked_directly(settings)
     dataset = open_dataset(settings)
@@ -202,6 +211,8 @@ def _asked_directly(settings: SourceSettings) -> LoadedSample:
         raise UsageError("--image needs --question: what shall the model be asked?")
     if not settings.question.strip():
         raise UsageError("--question is empty: what shall the model be asked?")
+    if settings.question_pair is not None:
+        return _pair(settings.question, settings.question_pair, settings)
     if not settings.image:
         # A model of text alone, or a question that needs no picture; said, since the flag may have been forgotten.
         notice = "--question without --image: the model is asked about no picture"
@@ -216,6 +227,15 @@ def _asked_directly(settings: SourceSettings) -> LoadedSample:
     found = len(settings.image)
     notices = (_too_many("--image", found, settings.max_image_num),) if found > len(used) else ()
     return LoadedSample(Sample(0, used[0].stem, settings.question, used), notices)
+
+
+def _pair(first: str, second: str, settings: SourceSettings) -> LoadedSample:
+    """Two sentences for an encoder."""
+    if settings.image:
+        raise UsageError("--question_pair is for encoders, which read text only; leave out --image")
+    if not second.strip():
+        raise UsageError("--question_pair is empty: what is the second sentence?")
+    return LoadedSample(Sample(0, "question", first, (), extra={PAIR_FIELD: second}))
 
 
 def _check_max_images(max_image_num: int) -> None:

@@ -20,6 +20,10 @@ class SourceSettings:
     sample_idx: int = field(default=0, metadata={"help": "number of the item in the dataset, from 0"})
     image: tuple[Path, ...] = field(default=(), metadata={"help": "image files to ask about, instead of a dataset"})
     question: str | None = field(default=None, metadata={"help": "what to ask about --image, or without a picture"})
+    question_pair: str | None = field(
+        default=None,
+        metadata={"help": "second sentence of a pair, after --question, for encoders (BERT)"},
+    )
     response_field: str | None = field(
         default=None,
         metadata={

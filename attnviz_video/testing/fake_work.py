@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attnviz_video.batch.jobs import Facts, SampleTask
 from attnviz_video.config import RunConfig
-from attnviz_video.errors import DiskFullError, Interrupted, ModelError
+from attnviz_video.errors import DiskFullError, Interrupted, ModelError, TraceError
 from attnviz_video.progress import Progress
 
 BUILDER = "attnviz_video.testing.fake_work:build"
@@ -21,9 +21,10 @@ EXECUTIONS = ".executions"
 class FakeWork:
     """Obeys the field `fake` of a sample, an object with any of:
 
-    `fail`, `bug`, `disk_full`: "record" or "render"; `kill`, `kill_once`: the stage in which the worker is killed;
-    `seconds`: how long each stage takes, in steps of 10 ms; `start`: "fail" makes the model fail to load (by
-    `prompt_template`, since no sample is there yet).
+    `fail`, `bug`, `disk_full`: "record" or "render"; `bug` may be "together": recording then raises, instead of giving
+    the error back for its sample; `damaged`: "render" finds the trace damaged; `kill`, `kill_once`: the stage in which
+    the worker is killed; `seconds`: how long each stage takes, in steps of 10 ms. That the model cannot be loaded, or
+    takes a minute, is asked for by `prompt_template`, since no sample is there yet.
     """
 
     def __init__(self, worker: int, config: RunConfig) -> None:
@@ -33,18 +34,21 @@ class FakeWork:
     def start(self) -> None:
         if self._config.model.prompt_template == "no model {problem}":
             raise ModelError("this model cannot be loaded; choose another --model_path")
+        if self._config.model.prompt_template == "slow model {problem}":
+            time.sleep(60)
 
     def record(
         self, tasks: Sequence[SampleTask], progress: Progress, should_stop: Callable[[], bool]
     ) -> list[Facts | BaseException]:
+        if any(asked_of(task).get("bug") == "together" for task in tasks):
+            raise ZeroDivisionError("a bug of the whole batch, as was asked for")
         return [self._record(task, progress, should_stop, len(tasks)) for task in tasks]
 
     def _record(
         self, task: SampleTask, progress: Progress, should_stop: Callable[[], bool], n_together: int
     ) -> Facts | BaseException:
         assert task.sample is not None
-        asked = task.sample.extra.get("fake", {})
-        assert isinstance(asked, Mapping)
+        asked = asked_of(task)
         try:
             self._obey(task, asked, "record", progress, should_stop)
         except (Exception, KeyboardInterrupt) as error:
@@ -85,6 +89,8 @@ class FakeWork:
             raise ModelError(f"sample {task.index} fails while it is {stage}ed, as was asked for")
         if asked.get("bug") == stage:
             raise ZeroDivisionError("a bug, as was asked for")
+        if asked.get("damaged") == stage:
+            raise TraceError(f"{task.home / 'trace.txt'}: shard 3 is damaged (CRC), as was asked for")
         if asked.get("disk_full") == stage:
             raise DiskFullError("disk full: needs about 1 kB, free 0 B; free some space")
         n_steps = int(100 * float(str(asked.get("seconds", 0))))
@@ -94,6 +100,13 @@ class FakeWork:
                     raise Interrupted("stopped as was asked for")
                 time.sleep(0.01)
                 advance(1)
+
+
+def asked_of(task: SampleTask) -> Mapping[str, object]:
+    """What the field `fake` of a sample asks for."""
+    asked = {} if task.sample is None else task.sample.extra.get("fake", {})
+    assert isinstance(asked, Mapping)
+    return asked
 
 
 def executed(task: SampleTask, stage: str) -> None:

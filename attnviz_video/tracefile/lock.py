@@ -1,9 +1,10 @@
-"""A lock file, so that two runs never write the same trace."""
+"""A lock file, so that two runs never write the same trace, or work in the same folder."""
 
 from __future__ import annotations
 
 import os
 import socket
+import uuid
 from pathlib import Path
 
 from attnviz_video.errors import UsageError
@@ -25,7 +26,9 @@ class FolderLock:
             UsageError: another run holds it.
             EnvironmentFault: the file cannot be written.
         """
-        self._path = path
+        self.path = path
+        #: Stands in the file as long as this lock is held, and never again.
+        self.token = uuid.uuid4().hex
         with os_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         with os_errors(path):
@@ -33,18 +36,36 @@ class FolderLock:
             self._handle: int | None = handle
             try:
                 os.ftruncate(handle, 0)
-                os.write(handle, f"{os.getpid()} {socket.gethostname()}\n".encode())
+                os.write(handle, f"{os.getpid()} {socket.gethostname()} {self.token}\n".encode())
+                os.fsync(handle)  # other machines read it too
             except BaseException:
                 self.release()
                 raise
+
+    def moved_to(self, path: Path) -> None:
+        """The folder of the lock has another name now; the lock is held all the same."""
+        self.path = path
 
     def release(self) -> None:
         """Give the lock back; more than once does no harm."""
         if self._handle is None:
             return
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
         os.close(self._handle)
         self._handle = None
+
+
+def token_in(path: Path) -> str | None:
+    """The token of whoever holds the lock `path`, or held it when it died; None where nobody does.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    try:
+        words = path.read_text("utf-8", errors="replace").split()
+    except FileNotFoundError:
+        return None
+    return words[2] if len(words) == 3 else None
 
 
 def _open_locked(path: Path) -> int:
@@ -53,7 +74,7 @@ def _open_locked(path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
         try:
             _lock(handle, path)
-            if _same_file(handle, path):
+            if same_file(handle, path):
                 return handle
         except BaseException:
             os.close(handle)
@@ -75,7 +96,7 @@ def _lock(handle: int, path: Path) -> None:
 
 def _read_holder(path: Path) -> tuple[int, str] | None:
     """Process number and host in the lock file."""
-    pid, _, host = path.read_text("utf-8", errors="replace").strip().partition(" ")
+    pid, host, *_ = [*path.read_text("utf-8", errors="replace").split(), "", ""]
     return (int(pid), host) if pid.isdecimal() else None
 
 
@@ -95,7 +116,8 @@ def _alive(holder: tuple[int, str] | None) -> bool:
     return True
 
 
-def _same_file(handle: int, path: Path) -> bool:
+def same_file(handle: int, path: Path) -> bool:
+    """Whether `path` still names the open file."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -104,7 +126,8 @@ def _same_file(handle: int, path: Path) -> bool:
 
 def _held(path: Path, holder: tuple[int, str] | None) -> UsageError:
     who = f"process {holder[0]} on {holder[1]}" if holder else "a process that is just starting"
+    gone = f" (or delete {path.name} if that machine is gone)" if holder and holder[1] != socket.gethostname() else ""
     return UsageError(
         f"another run is writing {path.with_suffix('')}: {who} holds {path.name}; "
-        "wait for it, or choose another place with --output_dir"
+        f"wait for it{gone}, or choose another place with --output_dir"
     )

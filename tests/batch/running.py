@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnviz_video.batch.run import BatchReport, run_batch
+import pytest
+
+from attnviz_video.batch.run import BatchReport, ToDo, run_batch, what_to_do
 from attnviz_video.batch.settings import BatchSettings
 from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import replace_settings
@@ -142,6 +144,19 @@ def is_gone(process: int) -> bool:
         return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def gone_when_work_begins(monkeypatch: pytest.MonkeyPatch, processes: Sequence[int]) -> list[bool]:
+    """Whether all of `processes` had ended when a run of this process looked at what is to be done; one entry each."""
+    found: list[bool] = []
+    look = what_to_do
+
+    def noted(*arguments: Any, **more: Any) -> ToDo:
+        found.append(all(map(is_gone, processes)))
+        return look(*arguments, **more)
+
+    monkeypatch.setattr("attnviz_video.batch.run.what_to_do", noted)
+    return found
 
 
 def kill(process: int, number: int) -> None:

@@ -123,7 +123,7 @@ def test_force_new_moves_the_former_run_aside(dataset: Path, out: Path) -> None:
 
 def test_force_new_takes_no_folder_from_a_shard_that_works(dataset: Path, out: Path) -> None:
     run(dataset, out, shard="1/2")
-    lock = FolderLock(names.lock_file(out, names.shard_suffix("1/2")))
+    lock = FolderLock(names.lock_file(out, names.shard_suffix("1/2"), (0, 1, 2)))
     try:
         with pytest.raises(UsageError, match="another run works in"):
             run(dataset, out, shard="2/2", force_new=True)
@@ -141,7 +141,7 @@ def test_two_runs_in_one_folder_are_refused(dataset: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="another run works in"):
         run(dataset, out, shard="1/2")
     lock.release()
-    shard = FolderLock(out / "run-1-of-2.lock")
+    shard = FolderLock(names.lock_file(out, "-1-of-2", (0, 1, 2)))
     for other in (None, "1/2", "2/3"):
         with pytest.raises(UsageError, match="another run works in"):
             run(dataset, out, shard=other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnviz_video.batch.correct import final_answer, is_correct
+from attnviz_video.batch.correct import final_answer, has_verdict_on, is_correct
 from attnviz_video.core.sample import Sample
 
 
@@ -35,19 +35,39 @@ def sample(answer: str | None, **extra: object) -> Sample:
 def test_answers_are_compared_where_that_proves_something(
     answer: str | None, response: str, correct: bool | None
 ) -> None:
-    found, how = is_correct(sample(answer), response, replayed=False)
+    found, how = is_correct(sample(answer), response, judged=False)
     assert found is correct
     assert how == (None if correct is None else "compared")
 
 
 def test_a_verdict_counts_for_the_response_it_came_with() -> None:
     judged = sample("3", score=0.5)
-    assert is_correct(judged, "<answer>3</answer>", replayed=True) == (False, "field score")
-    assert is_correct(judged, "<answer>3</answer>", replayed=False) == (True, "compared")
-    assert is_correct(sample("3", score=1), "<answer>4</answer>", replayed=True) == (True, "field score")
-    assert is_correct(sample("3", score=10**400), "<answer>4</answer>", replayed=True) == (True, "field score")
-    assert is_correct(sample("3", score=float("inf")), "<answer>4</answer>", replayed=True) == (False, "compared")
-    assert is_correct(sample("3", score="high"), "<answer>3</answer>", replayed=True) == (True, "compared")
+    assert is_correct(judged, "<answer>3</answer>", judged=True) == (False, "field score")
+    assert is_correct(judged, "<answer>3</answer>", judged=False) == (True, "compared")
+    assert is_correct(sample("3", score=1), "<answer>4</answer>", judged=True) == (True, "field score")
+    assert is_correct(sample("3", score=10**400), "<answer>4</answer>", judged=True) == (True, "field score")
+    assert is_correct(sample("3", score=float("inf")), "<answer>4</answer>", judged=True) == (False, "compared")
+    assert is_correct(sample("3", score="high"), "<answer>3</answer>", judged=True) == (True, "compared")
+
+
+@pytest.mark.parametrize(
+    ("response_field", "extra", "judged"),
+    [
+        (None, {}, True),
+        ("pred", {}, True),
+        ("response", {}, True),
+        ("response", {"pred": None}, True),
+        ("response", {"pred": "the one that was judged"}, False),
+        ("output", {"prediction": [3, 4]}, False),
+        ("messages", {}, False),
+        ("other_model", {"pred": "the one that was judged"}, False),
+        ("other_model", {}, False),
+    ],
+)
+def test_a_verdict_counts_for_the_field_it_was_passed_on(
+    response_field: str | None, extra: dict[str, object], judged: bool
+) -> None:
+    assert has_verdict_on(sample("3", score=1, **extra), response_field) is judged
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,36 @@ def test_the_second_signal_ends_a_run_at_once(tmp_path: Path, out: Path) -> None
     assert not list(out.glob("*.lock"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["first", "second"])
+def test_a_signal_while_a_worker_starts_prints_one_line(tmp_path: Path, out: Path, number: int, moment: str) -> None:
+    """Python lets signals through after it has started a process of its own beside the first worker."""
+    dataset = write_dataset(tmp_path, [{"seconds": 60}] * 2)
+    driver = start_driver(dataset, out, num_workers=2)
+    wait_until(lambda: len(workers_of(driver.pid)) >= (1 if moment == "first" else 2))
+    processes = children_of(driver.pid)
+    os.killpg(driver.pid, number)
+    begin = time.monotonic()
+    _, stderr = finish(driver)
+    assert time.monotonic() - begin < 8
+    assert driver.returncode == 130
+    assert stderr == f"error: stopped after 0 of 2 samples; go on with: {AGAIN}\n"
+    wait_until(lambda: all(map(is_gone, processes)), 10)
+
+
+def test_a_model_that_is_being_loaded_is_not_waited_for(tmp_path: Path, out: Path) -> None:
+    dataset = write_dataset(tmp_path, [{}])
+    driver = start_driver(dataset, out, settings={"prompt_template": "slow model {problem}"})
+    # Loading begins when the worker has said that it is there.
+    wait_until(lambda: any(path.stat().st_size for path in out.glob("run*.workers")))
+    time.sleep(0.5)
+    os.killpg(driver.pid, signal.SIGINT)
+    begin = time.monotonic()
+    _, stderr = finish(driver)
+    assert time.monotonic() - begin < 2.5, "it is not killed after patience: it ends by itself"
+    assert (driver.returncode, stderr) == (130, f"error: stopped after 0 of 1 samples; go on with: {AGAIN}\n")
+
+
 def test_two_drivers_in_one_folder(tmp_path: Path, out: Path) -> None:
     dataset = write_dataset(tmp_path, [{"seconds": 60}])
     first = start_driver(dataset, out)

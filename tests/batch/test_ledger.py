@@ -13,13 +13,8 @@ import pytest
 from attnviz_video.batch import names
 from attnviz_video.batch.markers import read_marker
 from attnviz_video.batch.results import cell
-from attnviz_video.batch.run import render_run
-from attnviz_video.config import RenderConfig
-from attnviz_video.config.compose import replace_settings
 from attnviz_video.errors import DatasetError, DiskFullError, ModelError, UsageError
-from attnviz_video.progress import Silent
-from attnviz_video.testing.fake_work import BUILDER
-from tests.batch.running import ARGV, Heard, done_in, rows_of, run, statuses, write_dataset
+from tests.batch.running import ARGV, done_in, rows_of, run, statuses, write_dataset
 
 TWICE = ["record", "render"]
 
@@ -233,51 +228,6 @@ def test_a_copy_with_other_dates_is_not_done_again(dataset: Path, out: Path, tmp
     for file in copy.rglob("*.txt"):
         os.utime(file, (5, 5))
     assert run(dataset, copy).counts.before == 3
-
-
-# --- two passes ------------------------------------------------------------------------------------------------------
-
-
-def test_a_run_is_recorded_first_and_rendered_later(dataset: Path, out: Path) -> None:
-    run(dataset, out, trace_only=True)
-    assert statuses(out) == [(0, "recorded"), (1, "recorded"), (2, "recorded")]
-    assert run(dataset, out, trace_only=True).sentence.endswith("nothing to do")
-    report = render_run(out, RenderConfig(), Silent(), argv=("render", "run"), builder=BUILDER)
-    assert report.counts.done == 3
-    assert [done_in(out, index) for index in range(3)] == [TWICE] * 3
-    assert run(dataset, out).counts.before == 3
-    row = rows_of(out)[-1]
-    assert (row["status"], row["question"], row["seconds"].keys()) == ("done", "question 2", {"record", "render"})
-
-
-def test_what_was_only_recorded_is_rendered_by_the_batch_command_too(dataset: Path, out: Path) -> None:
-    run(dataset, out, trace_only=True)
-    run(dataset, out)
-    assert [done_in(out, index) for index in range(3)] == [TWICE] * 3
-
-
-def test_rendering_a_run_keeps_to_its_look(dataset: Path, out: Path) -> None:
-    run(dataset, out, trace_only=True, settings={"colormap": "cividis"})
-    other = replace_settings(RenderConfig(), {"colormap": "greys"})
-    with pytest.raises(UsageError, match=r"--colormap: the videos of .* are made with the settings of the run \(civi"):
-        render_run(out, other, Silent(), builder=BUILDER)
-    same = replace_settings(RenderConfig(), {"colormap": "cividis", "render_workers": 2})
-    assert render_run(out, same, Silent(), builder=BUILDER).counts.done == 3
-
-
-def test_rendering_leaves_out_what_has_no_trace(tmp_path: Path, out: Path) -> None:
-    dataset = write_dataset(tmp_path, [{}, {"fail": "record"}, {}])
-    run(dataset, out, trace_only=True)
-    (out / "000002-item_2/trace.txt").unlink()
-    heard = Heard()
-    report = render_run(out, RenderConfig(), heard, builder=BUILDER)
-    assert (report.counts.total, report.counts.done) == (1, 1)
-    assert heard.notices == ["1 samples have no whole trace; the batch command records them again"]
-
-
-def test_a_folder_that_is_no_run_is_not_rendered(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not the folder of a batch run: it holds no run.json"):
-        render_run(tmp_path, RenderConfig(), Silent(), builder=BUILDER)
 
 
 # --- settings that make no batch -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from attnviz_video.batch.jobs import Died, Finished, Job, SampleTask, WorkPlan
+from attnviz_video.batch.jobs import Advanced, Died, Finished, Job, SampleTask, WorkPlan
 from attnviz_video.batch.local_pool import LocalPool
 from attnviz_video.core.sample import Sample
 from attnviz_video.errors import EnvironmentFault, UsageError
@@ -168,8 +168,8 @@ def test_workers_start_when_they_are_needed_and_end_with_the_pool(tmp_path: Path
 def test_a_recording_that_is_interrupted_finishes_its_step(tmp_path: Path) -> None:
     pool = pool_for(tmp_path)
     pool.submit(job(tmp_path, 0, seconds=60))
-    while not pool.wait(1.0):
-        pass  # the first word of its progress
+    while not any(isinstance(event, Advanced) and event.description == "fake record" for event in pool.wait(1.0)):
+        pass  # the first word of its progress, after that of loading the model
     pool.interrupt()
     (finished,) = (event for event in events_of(pool) if isinstance(event, Finished))
     assert finished.outcomes[0].status == "interrupted"

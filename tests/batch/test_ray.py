@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnviz_video.errors import EnvironmentFault, UsageError
-from tests.batch.running import done_in, rows_of, run, start_driver, statuses, wait_until, write_dataset
+from tests.batch.running import (
+    done_in,
+    gone_when_work_begins,
+    is_gone,
+    rows_of,
+    run,
+    start_driver,
+    statuses,
+    wait_until,
+    write_dataset,
+)
 
 TWICE = ["record", "render"]
 
@@ -58,6 +69,35 @@ def test_a_killed_driver_on_ray_is_gone_on_with(tmp_path: Path, out: Path) -> No
     assert (report.counts.before, report.counts.done) == (2, 3)
     assert [pair for pair in statuses(out) if pair[1] == "done"] == [(index, "done") for index in range(5)]
     assert [done_in(out, index).count("render") for index in range(5)] == [1] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["record", "render"])
+def test_actors_that_outlive_their_driver_are_waited_for(
+    tmp_path: Path, out: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    # An actor outlives its driver by a second or two; with more to do, none comes to an end in that time.
+    dataset = write_dataset(tmp_path, [{}, {"seconds": 8}, {}])
+    driver = start_driver(dataset, out, engine="ray")
+    marker = out / "000001-item_1/recorded.json"
+    try:
+        wait_until(lambda: (marker.parent if stage == "record" else marker).exists(), 180)
+        time.sleep(0.5)  # in the middle of the stage
+    finally:
+        driver.kill()
+        driver.wait()
+    announced = (out / "run.workers").read_text().splitlines()
+    workers = [int(line.split()[1]) for line in announced]
+    assert not all(map(is_gone, workers)), "they outlive it"
+    gone = gone_when_work_begins(monkeypatch, workers)
+    report = run(dataset, out, engine="local")
+    driver.communicate()
+    assert gone == [True]
+    assert report.counts.total == 3
+    assert [done_in(out, index) for index in range(3)] == [TWICE] * 3
+    assert {status for _, status in statuses(out)} == {"done"}
+    assert not list(out.glob("*.workers"))
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from attnviz_video.batch.run import render_run
 from attnviz_video.batch.run_page import EVERY, RESTS, RunPage, card_of, outcome_of_row, settings_told, video_words
 from attnviz_video.config import RenderConfig
 from attnviz_video.errors import DiskFullError, EnvironmentFault
+from attnviz_video.export.report.settings import ReportSettings
+from attnviz_video.export.report.write import report_path
 from attnviz_video.progress import Silent
 from attnviz_video.testing.fake_work import BUILDER
 from tests.batch.running import ARGV, rows_of, run, write_dataset
@@ -201,6 +203,17 @@ def test_a_page_that_cannot_be_written_stops_no_run(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"cannot write .*index\.html"):
         page.write()
     ledger.close()
+
+
+def test_a_report_that_was_made_later_is_linked(tmp_path: Path) -> None:
+    dataset, out = write_dataset(tmp_path, [{}, {}]), tmp_path / "run"
+    run(dataset, out)
+    trace = Path(rows_of(out)[1]["trace"])
+    report = report_path(ReportSettings(), out / "000001-item_1" / trace)
+    report.write_text("a report")
+    run(dataset, out)
+    reports = [card["report"] for card in page_of(out)["cards"]]
+    assert reports == ["", f"./000001-item_1/{report.name}"]
 
 
 # --- what is said about how a sample was read ------------------------------------------------------------------------

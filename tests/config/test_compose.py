@@ -279,6 +279,19 @@ def test_yaml_takes_numbers_without_quotes(tmp_path: Path) -> None:
     assert config.render.title == "12:30"
 
 
+@pytest.mark.parametrize("name", ["force_new", "retry_failed"])
+def test_what_is_meant_for_one_run_is_refused_in_files(tmp_path: Path, name: str) -> None:
+    file = yaml_file(tmp_path, f"batch_size: 2\n{name}: true\n")
+    with pytest.raises(UsageError) as caught:
+        parse(BatchSettings, ["--config", file], prog="prog", description="")
+    assert str(caught.value) == (
+        f"{file}: {name} is for one run, and a file would ask for it in every run; take it out of the file and give "
+        f"--{name} on the command line"
+    )
+    given = parse(BatchSettings, [f"--{name}"], prog="prog", description="")
+    assert getattr(given, name) is True
+
+
 @pytest.mark.parametrize(("name", "value"), [("gamma", "abc"), ("sample_idx", "1.5"), ("crf", "99"), ("theme", "drak")])
 def test_one_sentence_for_flag_file_and_python(tmp_path: Path, name: str, value: str) -> None:
     from_flag = refused(f"--{name}", value).removeprefix("--")

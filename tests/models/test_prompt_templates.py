@@ -24,6 +24,7 @@ from attnviz_video.models.prompt_templates import (
     check_template,
     prompt_of,
     read_template,
+    refuse_missing_templates,
     task_named,
     template_name,
 )
@@ -181,6 +182,23 @@ def test_a_template_is_text_a_file_or_a_folder(tmp_path: Path) -> None:
     assert prompt_of(sample(answer="C"), asked).template == "Letter! {Question}"
     with pytest.raises(UsageError, match=r"--prompt_template: cannot read .*own/cot-number\.txt: No such file"):
         prompt_of(sample(answer="3"), asked)
+
+
+def test_a_folder_without_the_files_that_samples_need_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cot-number.txt").write_text("{Question}", encoding="utf-8")
+    asked = replace(PLAIN, prompt_template=str(tmp_path))
+    refuse_missing_templates(asked, "geomath.json", ["3", "4"])
+    with pytest.raises(UsageError) as caught:
+        refuse_missing_templates(asked, "in/geomath.json", ["3", "B", None])
+    assert str(caught.value) == (
+        f"--prompt_template {tmp_path}: this folder has no cot-letter.txt and no cot-number-or-letter.txt, which the "
+        "samples of geomath.json need (strategy cot, task geomath); it has cot-number.txt; put the file there "
+        "(configs/prompts has one to start from), or name a single file"
+    )
+    with pytest.raises(UsageError, match=r"no sft\.txt, which .* data\.json need \(strategy sft, task none\)"):
+        refuse_missing_templates(replace(asked, strategy="sft"), "data.json", [None])
+    for given in (None, "{Question}", str(tmp_path / "cot-number.txt")):
+        refuse_missing_templates(replace(asked, prompt_template=given, strategy="sft"), "data.json", [None])
 
 
 def test_a_template_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
