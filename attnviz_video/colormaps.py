@@ -41,8 +41,14 @@ _POINTS: Mapping[str, _ControlPoints] = {
 
 NAMES = tuple(_POINTS)
 
+#: The maps of one hue begin at the white of paper. On a dark sheet they begin at its dark and end bright, so that there
+#: as well what has no weight lies back and what has most stands out.
+_ON_DARK: Mapping[str, _ControlPoints] = {
+    "greys": ((0, 40, 43, 50), (255, 250, 250, 250)),
+    "reds": ((0, 46, 34, 38), (128, 170, 36, 40), (255, 255, 100, 84)),
+}
 
-@cache
+
 def colormap(name: str) -> UInt8[np.ndarray, "256 3"]:
     """The colour table `name`; read-only, since it is shared.
 
@@ -51,7 +57,22 @@ def colormap(name: str) -> UInt8[np.ndarray, "256 3"]:
     """
     if name not in _POINTS:
         raise UsageError(f"unknown colour map '{name}'; choose one of {', '.join(NAMES)} with --colormap")
-    points = np.array(_POINTS[name], dtype=np.float64)
+    return _table(_POINTS[name])
+
+
+def colormap_on_dark(name: str) -> UInt8[np.ndarray, "256 3"]:
+    """The colour table `name` as it is painted on a dark sheet: another one for the maps of a single hue.
+
+    Raises:
+        UsageError: there is no table of that name.
+    """
+    return _table(_ON_DARK[name]) if name in _ON_DARK else colormap(name)
+
+
+@cache
+def _table(control_points: _ControlPoints) -> UInt8[np.ndarray, "256 3"]:
+    """256 colours, linear between the control points."""
+    points = np.array(control_points, dtype=np.float64)
     steps = np.arange(256)
     exact = np.stack([np.interp(steps, points[:, 0], points[:, channel]) for channel in (1, 2, 3)], axis=1)
     table: UInt8[np.ndarray, "256 3"] = np.floor(exact + 0.5).astype(np.uint8)

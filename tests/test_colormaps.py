@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnviz_video.colormaps import NAMES, colormap, level_steps, rgb
+from attnviz_video.colormaps import NAMES, colormap, colormap_on_dark, level_steps, rgb
 from attnviz_video.errors import UsageError
 from attnviz_video.render.heat import token_heat
-from attnviz_video.theme import luminance
+from attnviz_video.theme import contrast, luminance
 
 #: Levels of the published tables at steps 16, 48, … 240, to compare the control points with.
 PUBLISHED = {
@@ -90,6 +90,25 @@ def test_t28_luminance_only_rises_as_painted_behind_tokens(name: str, ground: tu
     bright = _luminances(token_heat(name, "box", ground).ramp(ground))
     assert np.diff(bright[::8]).min() > 0
     assert bright[-1] - bright[0] > 0.5
+
+
+@pytest.mark.parametrize("name", ["greys", "reds"])
+def test_on_dark_ground_a_single_hue_begins_at_the_ground_and_ends_bright(name: str) -> None:
+    """Else tokens without weight would be the brightest of a dark page."""
+    dark = (27, 30, 36)
+    bright = _luminances(token_heat(name, "box", dark).ramp(dark))
+    assert np.diff(bright[::8]).min() > 0
+    assert contrast(tuple(colormap_on_dark(name)[0].tolist()), dark) < 1.3
+    assert contrast(tuple(colormap_on_dark(name)[255].tolist()), dark) > 5
+    light = token_heat(name, "box", (255, 255, 255))
+    assert light.colors.tolist() == colormap(name).tolist()
+
+
+def test_reds_are_red_on_either_ground() -> None:
+    """One hue: red is the largest part of every colour, and the other two stay alike."""
+    for table in (colormap("reds").astype(int), colormap_on_dark("reds").astype(int)):
+        assert (table[:, 0] > table[:, 1:].max(axis=1)).all()
+        assert np.abs(table[:, 1] - table[:, 2]).max() <= 30
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))

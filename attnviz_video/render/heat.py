@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from attnviz_video.colormaps import colormap
+from attnviz_video.colormaps import colormap, colormap_on_dark
 from attnviz_video.theme import Rgb, contrast, luminance
 
 #: Opacity of the overlay on images, at level 0 and at level 1; the first keeps the picture readable.
@@ -74,7 +74,8 @@ def token_heat(name: str, style: Literal["box", "text"], ground: Rgb) -> HeatTab
     if style == "text":
         return HeatTable(readable_on(colormap(name), ground), _alpha_steps(1.0, 1.0))
     least = TOKEN_LEAST if name in _WITHOUT_BRIGHTNESS else TOKEN_MOST
-    return HeatTable(colormap(name), _alpha_steps(least, TOKEN_MOST))
+    is_dark = luminance(ground) < _MIDDLE_LUMINANCE
+    return HeatTable((colormap_on_dark if is_dark else colormap)(name), _alpha_steps(least, TOKEN_MOST))
 
 
 def readable_on(colors: UInt8[np.ndarray, "256 3"], ground: Rgb) -> UInt8[np.ndarray, "256 3"]:
