@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attnviz_video.config import FigureConfig, RenderConfig, ReportConfig, RunConfig
-from attnviz_video.core.sample import Sample
+from attnviz_video.core.sample import PAIR_FIELD, Sample
 from attnviz_video.pipeline import Recording, record_sample, render_outputs
 from attnviz_video.progress import Progress, StandardError
 from attnviz_video.views import Trace, draw_figure, open_trace, render_video
@@ -63,7 +63,7 @@ def record(
         InputError, EnvironmentFault: see `pipeline.record_sample`.
     """
     config = with_settings(RunConfig(), settings)
-    item = sample_from(sample if sample is not None else {"problem": question}, config)
+    item = sample_from(sample if sample is not None else {"problem": question, **pair_of(config)}, config)
     told = progress or StandardError()
     pictures = pictures_from(images, item, told)
     check_response(item, config)
@@ -156,6 +156,12 @@ def videos_of(recording: Recording, config: RunConfig, progress: Progress) -> li
         outputs = output_paths(config.export, layer, n_layers=len(recording.shown_layers))
         paths += render_outputs(trace.data, layer, config, outputs, progress)
     return paths
+
+
+def pair_of(config: RunConfig) -> dict[str, object]:
+    """The second sentence of a pair as a field of a dataset item; none where `question_pair` names none."""
+    pair = config.source.question_pair
+    return {} if pair is None else {PAIR_FIELD: pair}
 
 
 def check_response(sample: Sample, config: RunConfig) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attnviz_video.capture.generate import Generated
     from attnviz_video.capture.plan import RecordingPlan
     from attnviz_video.capture.stored_answer import StoredAnswer
-    from attnviz_video.capture.way import WayOfCapture
+    from attnviz_video.capture.way import Watched, WayOfCapture
     from attnviz_video.core.prepared import Prepared
     from attnviz_video.export.names import Output
     from attnviz_video.models.load import LoadedModel
@@ -44,6 +44,8 @@ class Recording:
     shown_layers: tuple[int, ...]
     n_tokens: int
     interrupted: bool = False
+    #: One pass of an encoder over a text: there is no answer, and so no video.
+    is_encoding: bool = False
 
 
 def check_before_loading(sample: Sample, config: RunConfig) -> None:
@@ -62,13 +64,20 @@ def check_before_loading(sample: Sample, config: RunConfig) -> None:
     from attnviz_video.models.families import refuse_image_count
     from attnviz_video.models.identity import expected_identity
     from attnviz_video.models.prompt_templates import prompt_of
+    from attnviz_video.models.text_encoders import is_encoder
+    from attnviz_video.text_pass import check_text, refuse_pair
     from attnviz_video.tracefile.place import refuse_foreign
 
     stored_answer(sample, config.capture, config.source.response_field)  # raises where there is none to replay
     prompt_of(sample, config.model)
     if not config.export.overwrite:
         refuse_foreign(trace_path(config.export, sample))
-    identity = expected_identity(find_checkpoint(config.model))
+    checkpoint = find_checkpoint(config.model)
+    identity = expected_identity(checkpoint)
+    if is_encoder(checkpoint.model_type):
+        check_text(sample, config, identity)
+        return
+    refuse_pair(checkpoint.model_type, config)
     if identity is None:
         return
     refuse_image_count(identity.model_type, len(sample.image_paths))
@@ -109,6 +118,8 @@ def record_sample(
 ) -> Recording:
     """Let the model answer one sample, or replay the answer it has, and write the attention to a trace.
 
+    An encoder, which writes no answer, reads the sample's text instead (`text_pass.record_text`).
+
     Raises:
         UsageError: a layer or head that the model does not have, or a recording that would be too large.
         DatasetError: there is no response to replay.
@@ -116,6 +127,10 @@ def record_sample(
         ModelError: the model's attention cannot be recorded, or it cannot read the response.
         EnvironmentFault: disk or device.
     """
+    if loaded.is_encoder:
+        from attnviz_video.text_pass import record_text
+
+        return record_text(sample, images, loaded, config, progress)
     announced = announce(sample, images, loaded, config, progress)
     with ExitStack() as stack:
         writer = stack.enter_context(announced.writer(overwrite=config.export.overwrite))
@@ -170,9 +185,19 @@ class Announced:
 
 
 def announce(
-    sample: Sample, images: Sequence[Image], loaded: LoadedModel, config: RunConfig, progress: Progress
+    sample: Sample,
+    images: Sequence[Image],
+    loaded: LoadedModel,
+    config: RunConfig,
+    progress: Progress,
+    *,
+    watched: Watched | None = None,
+    png_files: Sequence[bytes] | None = None,
 ) -> Announced:
     """Everything of a recording that comes before its first token; nothing is written yet.
+
+    `watched` is given where somebody sees the tokens as they come; `png_files` are the images as `png_bytes` makes
+    them, where that has been done.
 
     Raises:
         UsageError, DatasetError, StartPhraseError, ModelError: see `record_sample`.
@@ -187,8 +212,11 @@ def announce(
     from attnviz_video.models.prompt import prepare
     from attnviz_video.models.prompt_templates import prompt_of
     from attnviz_video.sources.images import png_bytes
+    from attnviz_video.text_pass import refuse_encoder, refuse_pair
     from attnviz_video.tracefile.read import replaced_notice
 
+    refuse_encoder(loaded.checkpoint.model_type)
+    refuse_pair(loaded.checkpoint.model_type, config)
     answer = stored_answer(sample, config.capture, config.source.response_field)
     plan, notices = plan_recording(config.capture, loaded.identity())
     if answer is not None:
@@ -196,7 +224,7 @@ def announce(
     check_head(config.analysis.head, plan, loaded.identity().n_heads)
     prompt = prompt_of(sample, config.model)
     prepared = prepare(loaded, sample, images, prompt.template, prompt.system)
-    capture = way_of_capture(answer, prepared, loaded, config.capture)
+    capture = way_of_capture(answer, prepared, loaded, config.capture, watched)
     folder = trace_path(config.export, sample)
     header = trace_header(sample, prepared, loaded, plan)
     if answer is None:
@@ -207,8 +235,9 @@ def announce(
     start = start_before_answer(config.capture, prepared.tokens, prepared.n_prompt)
     limits = {"max_image_num": config.source.max_image_num, **area_limits(loaded.processor)}
     asked = {"prompt": prompt.record(), "images": limits}
-    header = replace(header, start=start, generation={**header.generation, **how, **asked})
-    pictures = [png_bytes(image) for image in images]
+    given = {"given_tokens": capture.n_given} if capture.n_given else {}
+    header = replace(header, start=start, generation={**header.generation, **how, **asked, **given})
+    pictures = [png_bytes(image) for image in images] if png_files is None else png_files
     forecast = forecast_sentence(plan, prepared, loaded, config, capture, sum(map(len, pictures)))
     for notice in (*notices, *prompt.notices, *capture.notices, replaced_notice(folder, header), forecast):
         if notice:

@@ -184,3 +184,8 @@ def test_f20_the_size_said_beforehand_is_about_that_of_the_trace(
     taken = sum(file.stat().st_size for file in recorded.folder.iterdir())
     assert recorded.n_steps == 40
     assert 0.6 < float(number) * {"kB": 1e3, "MB": 1e6}[unit] / taken < 1.6
+
+
+def test_a_trace_says_in_one_line_what_it_is(trace: Any) -> None:
+    said = f"Trace({str(trace.folder)!r}: {trace.data.header.model.short_name}, 5 steps, complete)"
+    assert repr(trace) == said

@@ -102,7 +102,7 @@ def source_rows(trace: TraceData, step: int, layer: int, head: HeadReduction) ->
         rows = trace.rows.head_rows(step, layer)
         if head.kind == "one":
             rows = rows[[trace.header.heads.index(head.number)]]
-    keys = trace.n_prompt + step
+    keys = trace.n_keys(step)
     if rows.shape[-1] != keys:
         raise TraceError(
             f"step {step}, layer {layer}: expected rows of {keys} keys, found {rows.shape[-1]}; "

@@ -67,17 +67,22 @@ class ShownPositions:
     n_prompt: int
     #: True for patches that are painted, one array per image; empty where all are.
     painted: tuple[Bool[np.ndarray, "_"], ...] = ()
+    #: Whether a frame colours the text after its current token as well, as that of an encoding does.
+    whole: bool = False
 
     def weights(self, frame: FrameWeights, region: Region) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
         """The weights of `region` as painted: without the sinks, and those of the sinks.
 
         Text is painted in whole units, and those before the current token only: it is blue, whatever its weight
-        (in a row of the `reading` convention it has one).
+        (in a row of the `reading` convention it has one). In an encoding those after it are painted too.
         """
         if region == "text":
             n_colored = int(np.searchsorted(self.units[:, 1], self.n_prompt + frame.step, side="right"))
-            sums, are_sinks = unit_sums(frame.text, self.units[:n_colored]), self.unit_sinks[:n_colored]
-            return sums[~are_sinks], sums[are_sinks]
+            sums, are_sinks = unit_sums(frame.text, self.units), self.unit_sinks
+            colored = np.arange(len(sums)) < n_colored
+            if self.whole:
+                colored |= np.arange(len(sums)) > n_colored
+            return sums[colored & ~are_sinks], sums[colored & are_sinks]
         flat = np.concatenate([*frame.images, np.zeros(0, dtype=np.float32)])
         sinks = np.concatenate([*self.image_sinks, np.zeros(0, dtype=bool)])
         if self.painted:
@@ -86,22 +91,20 @@ class ShownPositions:
         return flat[~sinks], flat[sinks]
 
 
-class ScaleTally:
-    """Takes the frames of a video one by one and yields their shared scale."""
+class WeightTally:
+    """Takes rows of weights one by one and yields the scale they share."""
 
-    def __init__(self, shown: ShownPositions) -> None:
-        self._shown = shown
+    def __init__(self) -> None:
         self._weights = {"text": WeightHistogram(), "image": WeightHistogram()}
         self._sinks = {"text": WeightHistogram(), "image": WeightHistogram()}
         self._peaks = {"text": WeightHistogram(), "image": WeightHistogram()}
 
-    def add(self, frame: FrameWeights) -> None:
-        for region in _REGIONS:
-            weights, sinks = self._shown.weights(frame, region)
-            self._weights[region].add(weights)
-            self._sinks[region].add(sinks)
-            usable = weights[_usable(weights)]
-            self._peaks[region].add(usable.max(keepdims=True) if usable.size else usable)
+    def add_row(self, region: Region, weights: Float[np.ndarray, "_"], sinks: Float[np.ndarray, "_"]) -> None:
+        """Take the weights of one row in `region`: without the sinks, and those of the sinks."""
+        self._weights[region].add(weights)
+        self._sinks[region].add(sinks)
+        usable = weights[_usable(weights)]
+        self._peaks[region].add(usable.max(keepdims=True) if usable.size else usable)
 
     def scale(self, *, covered: float, joint: bool, gamma: float) -> ColorScale:
         """The scale whose top is the `covered` quantile of the weights added so far (1.0: their maximum), or what
@@ -122,6 +125,18 @@ class ScaleTally:
 
     def _largest(self, regions: list[Region]) -> float:
         return max(histogram[region].quantile(1.0) for histogram in (self._weights, self._sinks) for region in regions)
+
+
+class ScaleTally(WeightTally):
+    """Takes the frames of a video one by one and yields their shared scale."""
+
+    def __init__(self, shown: ShownPositions) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def add(self, frame: FrameWeights) -> None:
+        for region in _REGIONS:
+            self.add_row(region, *self._shown.weights(frame, region))
 
 
 def frame_scale(frame: FrameWeights, shown: ShownPositions, *, joint: bool, gamma: float) -> ColorScale:

@@ -165,6 +165,11 @@ def shown_steps(trace: TraceData) -> tuple[int, ...]:
     Raises:
         TraceError: there is none.
     """
+    if trace.is_encoding and not trace.steps:
+        raise TraceError(
+            "nothing to render: the trace is one pass of an encoder over a text, in which no token was generated; "
+            "see it with report, plot or table"
+        )
     # The built-in phrase may turn up within an answer that was recorded whole: a blue token is never off the panel.
     first = max(trace.header.start.first_step, trace.header.start.first_shown - trace.n_prompt)
     steps = tuple(info.index for info in trace.steps if info.recorded and info.index >= first)
@@ -203,7 +208,7 @@ def _shown_positions(
     unit_sinks = n_sinks[units[:, 1]] > n_sinks[units[:, 0]]
     image_sinks = tuple(is_sink[positions] for positions in regions.patches)
     painted = () if all(own.all() for own in regions.painted) else regions.painted
-    return ShownPositions(units, unit_sinks, image_sinks, trace.n_prompt, painted)
+    return ShownPositions(units, unit_sinks, image_sinks, trace.n_prompt, painted, whole=trace.is_encoding)
 
 
 def _with_shared_scale(scores: Scores) -> Scores:

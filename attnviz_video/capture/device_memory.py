@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,3 +27,10 @@ def out_of_memory_is_told(device: torch.device, doing: str, advice: str) -> Iter
         ):
             raise
         raise DeviceError(f"{device} is out of memory while {doing}; {advice}") from error
+
+
+def release_memory() -> None:
+    """Give back what a recording that failed still holds on the devices, so that the next one has room."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

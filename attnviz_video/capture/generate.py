@@ -53,10 +53,12 @@ def generate(
     on_step: Callable[[Step], None],
     on_prompt_rows: Callable[[PromptRows], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    one_by_one: bool = False,
 ) -> Generated:
     """Generate an answer to `prepared` and record it by `plan`; the text is the one the model writes without recording.
 
-    `on_step` is called for each token, in order, for up to 16 of them at a time: their rows are computed together.
+    `on_step` is called for each token, in order, for up to 16 of them at a time: their rows are computed together. With
+    `one_by_one` it is called as soon as a token is known.
     Nothing of a step is kept afterwards. `should_stop` is asked after each token. Runs of one seed write the same
     text; the process's random state is left as it was.
 
@@ -69,7 +71,7 @@ def generate(
     check_decoding(settings)
     decision = resolve_start(settings, prepared.tokens)
     own = loaded.model.generation_config
-    text, identity, sink = TokenText(loaded.tokenizer), loaded.identity(), StepSink(on_step, should_stop)
+    text, identity, sink = TokenText(loaded.tokenizer), loaded.identity(), StepSink(on_step, should_stop, one_by_one)
     once = _once_per_layer(on_prompt_rows)
     recorder: AttentionRecorder | EagerRecorder
     how: Mapping[str, object] = settings_record(own, settings)

@@ -80,6 +80,25 @@ def plan_recording(settings: CaptureSettings, model: ModelIdentity) -> tuple[Rec
     return plan, notices
 
 
+def plan_encoding(settings: CaptureSettings, model: ModelIdentity) -> tuple[RecordingPlan, tuple[str, ...]]:
+    """The plan for one pass over a text, and notices: all layers head by head, unless `--layers` names some.
+
+    Raises:
+        UsageError, ModelError: as `plan_recording`.
+    """
+    every = replace(settings, layers=settings.layers or "all", record_rows="all")
+    plan, notices = plan_recording(every, model)
+    whole = len(plan.heads) == model.n_heads
+    # The mean over heads and the scalars follow from the rows of all heads; nothing is stored twice.
+    return replace(plan, mean_layers=plan.head_layers if whole else (), scalar_layers=()), notices
+
+
+def forecast_encoding(plan: RecordingPlan, n_text: int) -> int:
+    """About the bytes that the trace of one pass over `n_text` tokens takes."""
+    rows = len(plan.head_layers) * len(plan.heads) * n_text**2
+    return rows * _ROW_BYTES + n_text * _TOKEN_BYTES
+
+
 def plan_of_replay(plan: RecordingPlan, depth: Literal["full", "shown"]) -> RecordingPlan:
     """The plan for a replay: where it stops after the last layer kept head by head, later layers leave nothing."""
     if depth == "full":

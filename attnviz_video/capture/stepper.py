@@ -25,6 +25,8 @@ class StepSink:
 
     on_step: Callable[[Step], None]
     should_stop: Callable[[], bool]
+    #: Each step is handed over as soon as its token is known, for someone who watches; its rows then cost more.
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,7 @@ class Stepper:
             self.stopped_by = "eos"
         elif self._sink.should_stop():
             self.stopped_by = "interrupted"
-        if self._recorder.full or len(self._held) == STEPS_HELD:
+        if self._sink.one_by_one or self._recorder.full or len(self._held) == STEPS_HELD:
             self.hand_over()
         self._clock = time.perf_counter()
 

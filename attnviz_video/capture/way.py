@@ -1,4 +1,4 @@
-"""The two ways an answer is recorded: while the model generates it, or by replaying one that is there."""
+"""The ways an answer is recorded: while the model generates it, by replaying one that is there, or both in turn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from attnviz_video.capture.answer_replay import check_replay
+from attnviz_video.capture.continued import check_beginning, continue_answer
 from attnviz_video.capture.generate import Generated, generate
 from attnviz_video.capture.replay import replay
 from attnviz_video.capture.settings import CaptureSettings
@@ -30,20 +31,47 @@ class WayOfCapture:
     #: … and in the advice where that is too large, a part of the sentence before the other advice.
     shorter: str
     notices: tuple[str, ...] = ()
+    #: Tokens of the answer that somebody else wrote, and that the model goes on from.
+    n_given: int = 0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Somebody sees an answer while it is generated, token by token, and may have written its beginning."""
+
+    beginning: StoredAnswer | None = None
 
 
 def way_of_capture(
-    answer: StoredAnswer | None, prepared: Prepared, loaded: LoadedModel, settings: CaptureSettings
+    answer: StoredAnswer | None,
+    prepared: Prepared,
+    loaded: LoadedModel,
+    settings: CaptureSettings,
+    watched: Watched | None = None,
 ) -> WayOfCapture:
     """Generation, or the replay of `answer`, which is checked here, before anything is written.
 
     Raises:
-        UsageError, StartPhraseError, ModelError: the response cannot be replayed.
+        UsageError, StartPhraseError, ModelError: the response, or the beginning of one, cannot be replayed.
     """
     if answer is None:
-        n_new = settings.max_new_tokens
-        return WayOfCapture(generate, "generating", n_new, f"up to {n_new} new ones", "lower --max_new_tokens, ")
+        return _generation(prepared, loaded, settings, watched)
     ids, notices = answer_ids(answer, loaded.tokenizer)
     check_replay(loaded, prepared, settings, ids)
     run = partial(replay, token_ids=ids)
     return WayOfCapture(run, "replaying", len(ids), f"{len(ids)} of the response to replay", "", notices)
+
+
+def _generation(
+    prepared: Prepared, loaded: LoadedModel, settings: CaptureSettings, watched: Watched | None
+) -> WayOfCapture:
+    n_new, shorter = settings.max_new_tokens, "lower --max_new_tokens, "
+    run: Callable[..., Generated] = generate if watched is None else partial(generate, one_by_one=True)
+    if watched is None or watched.beginning is None:
+        return WayOfCapture(run, "generating", n_new, f"up to {n_new} new ones", shorter)
+    check_beginning(settings)
+    ids, notices = answer_ids(watched.beginning, loaded.tokenizer)
+    check_replay(loaded, prepared, settings, ids)
+    run = partial(continue_answer, beginning=ids, one_by_one=True)
+    told = f"{len(ids)} of the answer's beginning, up to {n_new} new ones"
+    return WayOfCapture(run, "going on", len(ids) + n_new, told, shorter, notices, n_given=len(ids))

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from attnviz_video.commands.console import ConsoleSettings, report, reporter, say
+from attnviz_video.commands.console import ConsoleSettings, emit, report, reporter, say
 from attnviz_video.commands.listing import COMMANDS, PROGRAM, commands_help
 from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import parse
@@ -46,6 +46,9 @@ def run(arguments: list[str]) -> int:
         config, notices = with_demo(parsed.run)
         say(progress, notices)
         recording = record_asked(config, progress, stop)
+        if recording.is_encoding:
+            report_encoding(parsed.console, recording, progress)
+            return 0
         from attnviz_video.api import videos_of
 
         try:
@@ -84,6 +87,16 @@ def record_asked(config: RunConfig, progress: Progress, stop: StopRequest) -> Re
     if stop.requested:
         raise Interrupted(f"stopped before the video; the recording is complete, {how_to_render(recording)}")
     return recording
+
+
+def report_encoding(console: ConsoleSettings, recording: Recording, progress: Progress) -> None:
+    """The result where an encoder read a text: its trace, and how that is looked at, since there is no video of it."""
+    place = shlex.quote(str(recording.trace_folder))
+    progress.notice(f"an encoder writes no answer, so there is no video; see it with: python {PROGRAM} report {place}")
+    if console.json:
+        report(console, recording.trace_folder, [])
+    else:
+        emit(str(recording.trace_folder))
 
 
 def how_to_render(recording: Recording) -> str:

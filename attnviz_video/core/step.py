@@ -18,6 +18,15 @@ class Candidate:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class MaskedToken:
+    """What an encoder would put in place of one mask token of its text."""
+
+    position: int
+    #: Likeliest first, with raw probabilities: a softmax over the whole vocabulary.
+    candidates: tuple[Candidate, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class StepScalars:
     """What is kept of every layer and head even where the row itself is not."""
@@ -69,7 +78,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class PromptRows:
-    """The rows of the prompt's own queries (all but its last, which is step 0), of one layer."""
+    """The rows of the prompt's own queries (all but its last, which is step 0; all in an encoding), of one layer."""
 
     layer: int
     #: float16 or float32; keys = n_prompt; entries above the diagonal are 0 in a causal model.

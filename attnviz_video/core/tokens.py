@@ -9,10 +9,12 @@ from typing import Literal
 #: Who wrote the token: the chat template, the system or user turn, an image placeholder, or the model.
 Role = Literal["template", "system", "user", "image", "answer"]
 #: Which part of the text it belongs to. `<think>` and `<answer>` tags belong to the part they open or close.
-Segment = Literal["prompt", "think", "answer", "other"]
+#: The text of an encoder is one `text`, or the `first` and `second` of two sentences, their separators included.
+Segment = Literal["prompt", "think", "answer", "other", "text", "first", "second"]
 #: What a segment is called wherever it is named: above the text, in the strip, in the chapters.
 SEGMENT_NAMES: Mapping[Segment, str] = {
-    "prompt": "prompt", "think": "thinking", "answer": "answer", "other": "response",
+    "prompt": "prompt", "think": "thinking", "answer": "answer", "other": "response", "text": "text",
+    "first": "sentence A", "second": "sentence B",
 }  # fmt: skip
 
 

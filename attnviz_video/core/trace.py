@@ -1,4 +1,4 @@
-"""`TraceData`: a recorded generation, wherever its rows are kept."""
+"""`TraceData`: a recorded generation, or one pass over a text, wherever its rows are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from attnviz_video.core.layout import TokenLayout
 from attnviz_video.core.sample import Sample
-from attnviz_video.core.step import StepInfo
+from attnviz_video.core.step import MaskedToken, StepInfo
 from attnviz_video.core.tokens import Token
 
 TraceKind = Literal["generation", "replay", "encoding"]
@@ -38,6 +38,11 @@ class ModelIdentity:
     #: "cuda:0", or all of them where the model was spread: "cuda:0, cuda:1".
     device: str
     attention: str
+    #: Number of tokens that the probabilities are spread over: the model's output size. 0 where unknown.
+    vocab_size: int = field(default=0, metadata={"later": "manifests without it are read"})
+    #: Class of the tokenizer, and how many tokens it knows; "" and 0 where unknown.
+    tokenizer_class: str = field(default="", metadata={"later": "manifests without it are read"})
+    tokenizer_size: int = field(default=0, metadata={"later": "manifests without it are read"})
 
     @property
     def short_name(self) -> str:
@@ -97,23 +102,33 @@ class RowStore(Protocol):
         ...
 
     def prompt_rows(self, layer: int) -> Float[np.ndarray, "heads queries keys"]:
-        """Rows of the prompt's queries of `layer`, float32; only where `query_rows` is "all"."""
+        """Rows of the prompt's queries of `layer`, float32; only where `query_rows` is "all".
+
+        All but its last query, which is step 0; in an encoding all of them, each over all keys.
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class TraceData:
-    """One recorded generation: who, what was written, and where it looked."""
+    """One recorded generation: who, what was written, and where it looked.
+
+    An encoding is one pass of an encoder over a text: the text is the prompt, there are no steps, and every query sees
+    every key, those after it included.
+    """
 
     header: TraceHeader
     layout: TokenLayout
     #: Every prompt and answer position, in order.
     tokens: tuple[Token, ...]
+    #: Empty in an encoding.
     steps: tuple[StepInfo, ...]
     rows: RowStore
     #: The images as the model saw them before resizing (upright, RGB), one PNG per image.
     image_files: tuple[Path, ...]
     status: TraceStatus = "complete"
+    #: What an encoder puts in place of the mask tokens of its text, by position; empty in a generation.
+    masked: tuple[MaskedToken, ...] = ()
 
     @property
     def n_prompt(self) -> int:
@@ -123,3 +138,28 @@ class TraceData:
     def answer_text(self) -> str:
         """The generated text, special tokens included."""
         return "".join(token.piece for token in self.tokens[self.n_prompt :])
+
+    @property
+    def is_encoding(self) -> bool:
+        """Whether this is one pass over a text, and no generation."""
+        return self.header.kind == "encoding"
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries of prompt and answer: each has a row where all rows were recorded.
+
+        The last token of a generation has none, since nothing was written from it.
+        """
+        return len(self.tokens) if self.is_encoding else max(0, self.n_prompt - 1 + len(self.steps))
+
+    def n_keys(self, step: int) -> int:
+        """Number of keys of the row of `step`: those up to its query; all of them in an encoding."""
+        return len(self.tokens) if self.is_encoding else self.n_prompt + step
+
+    def query_of(self, step: int) -> int:
+        """Position of the query whose row `step` has; in an encoding (`analysis.encoding`) the step's own token."""
+        return step if self.is_encoding else self.n_prompt - 1 + step
+
+    def seen_keys(self, query: int) -> int:
+        """Number of keys that the query at position `query` sees: those up to it; all of them in an encoding."""
+        return len(self.tokens) if self.is_encoding else query + 1

@@ -12,6 +12,7 @@ from attnviz_video.errors import ModelError
 from attnviz_video.models.hub_library import transformers
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.models.text_decoders import reads_text_only
+from attnviz_video.models.text_encoders import is_encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,8 @@ def _refuse_other_models(checkpoint: Checkpoint) -> None:
             " a newer transformers may"
         )
     with_images = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-    if kind not in with_images and not reads_text_only(kind):
+    if kind not in with_images and not reads_text_only(kind) and not is_encoder(kind):
         raise ModelError(
             f"{checkpoint.source} is neither a vision-language model nor a text decoder: model_type {kind!r} writes no "
-            "text after a prompt"
+            "text after a prompt, and it is no text encoder either"
         )

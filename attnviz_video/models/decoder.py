@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from attnviz_video.errors import ModelError
+from attnviz_video.models.text_encoders import is_encoder
 
 #: What the source of an attention class says when it takes its function from the attention interface.
 _ROUTED = ("get_interface(", "ALL_ATTENTION_FUNCTIONS")
@@ -73,31 +74,43 @@ def attention_modules(model: nn.Module) -> dict[int, nn.Module]:
 
     Found by walking all modules: those that know their `layer_idx`, read the text decoder's configuration and take
     their function from transformers' attention interface. Where a layer holds two (self and cross), the
-    self-attention is taken; a layer without softmax attention, or one that is not routed, is left out.
+    self-attention is taken; a layer without softmax attention, or one that is not routed, is left out. Where no module
+    knows its layer (DistilBERT, ESM), they are counted as they come.
     """
     numbered = [
         (name, module) for name, module in model.named_modules() if isinstance(getattr(module, "layer_idx", None), int)
-    ]
+    ] or _counted(model)
     candidates = [(name, module) for name, module in numbered if not _is_of_another_part(module, text_config(model))]
     routed = {kind for kind in {type(module) for _, module in candidates} if _is_routed(kind)}
     found: dict[int, tuple[str, nn.Module]] = {}
     for name, module in candidates:
         if type(module) not in routed:
             continue
-        index = int(module.layer_idx)
+        own = getattr(module, "layer_idx", None)
+        index = len(found) if own is None else int(own)
         if index not in found or (_is_cross(found[index][0]) and not _is_cross(name)):
             found[index] = (name, module)
     return {index: found[index][1] for index in sorted(found)}
+
+
+def _counted(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules of a model without numbered layers that are attention of their own kind, in order."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(getattr(module, "is_causal", None), bool) and _is_routed(type(module))
+    ]
 
 
 def decoder_layers(model: nn.Module) -> tuple[DecoderLayer, ...]:
     """All layers of the text decoder with their kinds."""
     config = text_config(model)
     modules = attention_modules(model)
-    return tuple(
-        DecoderLayer(index, _kind(declared, modules.get(index), config))
-        for index, declared in enumerate(declared_kinds(config))
-    )
+    kinds = [_kind(declared, modules.get(index), config) for index, declared in enumerate(declared_kinds(config))]
+    if is_encoder(str(getattr(config, "model_type", ""))):
+        # Every layer of an encoder attends; one whose module is not routed returns its weights when it is asked.
+        kinds = ["full" if kind == "none" else kind for kind in kinds]
+    return tuple(DecoderLayer(index, kind) for index, kind in enumerate(kinds))
 
 
 def declared_kinds(config: Any) -> tuple[str | None, ...]:

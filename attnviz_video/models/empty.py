@@ -13,6 +13,7 @@ from attnviz_video.models.decoder import head_counts, layer_kinds, text_config
 from attnviz_video.models.hub_library import quiet_transformers, transformers
 from attnviz_video.models.identity import config_hash, expected_identity
 from attnviz_video.models.text_decoders import reads_text_only
+from attnviz_video.models.text_encoders import encoder_class, is_encoder
 
 
 def identity_without_weights(checkpoint: Checkpoint) -> ModelIdentity | None:
@@ -56,6 +57,8 @@ def _empty_model(checkpoint: Checkpoint) -> Any:
     auto = transformers.AutoModelForImageTextToText
     if reads_text_only(checkpoint.model_type):
         auto = transformers.AutoModelForCausalLM
+    elif is_encoder(checkpoint.model_type):
+        auto = encoder_class(checkpoint.config)
     config = transformers.AutoConfig.from_pretrained(checkpoint.source, **checkpoint.load_arguments())
     with torch.device("meta"):
         return auto.from_config(config, trust_remote_code=checkpoint.trust_remote_code)

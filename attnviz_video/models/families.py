@@ -8,6 +8,7 @@ from typing import Any
 from attnviz_video.errors import ModelError
 from attnviz_video.models.layouts.adapter import LayoutAdapter, image_token_id
 from attnviz_video.models.text_decoders import reads_text_only
+from attnviz_video.models.text_encoders import is_encoder
 
 _LAYOUTS = "attnviz_video.models.layouts"
 _IMAGE_GRID = f"{_LAYOUTS}.image_grid:ImageGridLayout"
@@ -67,7 +68,7 @@ def adapter_for(config: Any) -> LayoutAdapter:
     """
     tower = getattr(getattr(config, "vision_config", None), "model_type", None)
     rule = FAMILIES.get(f"{config.model_type}+{tower}") or FAMILIES.get(config.model_type)
-    if rule is None and reads_text_only(config.model_type):
+    if rule is None and (reads_text_only(config.model_type) or is_encoder(config.model_type)):
         rule = _TEXT_ONLY
     if rule is None:
         if image_token_id(config) is None:
@@ -88,7 +89,7 @@ def refuse_image_count(model_type: str, n_images: int) -> None:
         ModelError: it does not take so many.
     """
     came = "1 image was given" if n_images == 1 else f"{n_images or 'no'} images were given"
-    if n_images and reads_text_only(model_type):
+    if n_images and (reads_text_only(model_type) or is_encoder(model_type)):
         raise ModelError(
             f"model_type {model_type!r} reads text only, and {came}; ask without images, "
             "or take a vision-language model (--model_path)"

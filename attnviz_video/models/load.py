@@ -1,4 +1,4 @@
-"""Loads a vision-language model, or a text decoder, with everything that is needed to ask it something."""
+"""Loads a vision-language model, a text decoder or an encoder, with everything that is needed to ask it something."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from attnviz_video.core.trace import ModelIdentity
 from attnviz_video.errors import AttnVizError, DeviceError, ModelError
 from attnviz_video.models.checkpoint import Checkpoint, find_checkpoint
-from attnviz_video.models.decoder import head_counts, layer_kinds, text_config
+from attnviz_video.models.decoder import head_counts, layer_kinds, text_config, text_value
 from attnviz_video.models.device import resolve_device, resolve_dtype
 from attnviz_video.models.families import adapter_for
 from attnviz_video.models.foreign_errors import first_line
@@ -23,6 +23,7 @@ from attnviz_video.models.placement import Placement, devices_of, first_device, 
 from attnviz_video.models.processor import load_processor
 from attnviz_video.models.settings import ModelSettings
 from attnviz_video.models.text_decoders import reads_text_only
+from attnviz_video.models.text_encoders import encoder_class, is_encoder, without_late_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,11 @@ class LoadedModel:
     #: Folder or hub id of the LoRA adapter that was added to it.
     lora: str = ""
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it reads a text in one pass and writes none."""
+        return is_encoder(self.checkpoint.model_type)
+
     def identity(self) -> ModelIdentity:
         """Who this model is, as a trace says it."""
         config = text_config(self.model)
@@ -60,6 +66,9 @@ class LoadedModel:
             dtype=str(self.model.dtype).removeprefix("torch."),
             device=devices_of(self.model, self.device),
             attention=str(getattr(config, "_attn_implementation", None) or "eager"),
+            vocab_size=int(text_value(config, "vocab_size") or 0),
+            tokenizer_class=type(self.tokenizer).__name__,
+            tokenizer_size=len(self.tokenizer),
         )
 
 
@@ -98,8 +107,11 @@ def load_model(settings: ModelSettings) -> LoadedModel:
 
 def _load_weights(checkpoint: Checkpoint, dtype: Any, placement: Placement) -> Any:
     """The model, on the CPU unless it has a map; every weight it has must come from the checkpoint."""
-    text_only = reads_text_only(checkpoint.model_type)
-    auto = transformers.AutoModelForCausalLM if text_only else transformers.AutoModelForImageTextToText
+    auto = transformers.AutoModelForImageTextToText
+    if reads_text_only(checkpoint.model_type):
+        auto = transformers.AutoModelForCausalLM
+    elif is_encoder(checkpoint.model_type):
+        auto = encoder_class(checkpoint.config)
     try:
         model, report = auto.from_pretrained(
             checkpoint.source,
@@ -118,6 +130,8 @@ def _load_weights(checkpoint: Checkpoint, dtype: Any, placement: Placement) -> A
     except Exception as error:
         raise ModelError(f"the weights of {checkpoint.source} cannot be loaded: {first_line(error)}") from error
     missing = sorted(report["missing_keys"])
+    if is_encoder(checkpoint.model_type):
+        missing = without_late_parts(missing)
     if missing:
         raise ModelError(
             f"the weights of {checkpoint.source} are incomplete: {len(missing)} tensors are missing, "

@@ -21,6 +21,7 @@ from attnviz_video.models.families import PREFIX_TEMPLATES
 from attnviz_video.models.foreign_errors import first_line
 from attnviz_video.models.hub_library import HAS_TORCHVISION, transformers
 from attnviz_video.models.text_decoders import TextProcessor, reads_text_only
+from attnviz_video.models.text_encoders import is_encoder
 
 #: Files that may name the processor class, in the order transformers looks.
 _CLASS_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
@@ -63,7 +64,7 @@ def load_processor(checkpoint: Checkpoint, min_pixels: int | None = None, max_pi
     """
     _spare_num2words(checkpoint)
     try:
-        if reads_text_only(checkpoint.model_type):
+        if reads_text_only(checkpoint.model_type) or is_encoder(checkpoint.model_type):
             processor: Any = TextProcessor(
                 transformers.AutoTokenizer.from_pretrained(checkpoint.source, **checkpoint.load_arguments())
             )

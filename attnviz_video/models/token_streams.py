@@ -30,6 +30,8 @@ class Entry:
     byte: int | None = None
     #: Whether the entry itself spells U+FFFD.
     has_replacement: bool = False
+    #: The name of a word piece, with the mark of what goes on a word.
+    word: str | None = None
 
 
 class Pushed(NamedTuple):

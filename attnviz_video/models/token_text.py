@@ -1,8 +1,9 @@
 """Token ids to text: which characters each token completes, and which part of an answer it belongs to.
 
-A character belongs to the token that completes it. Two ways lead there: byte-level vocabularies (Qwen, Llama 3,
-GPT-2) are read byte by byte through the GPT-2 table; all others are decoded step by step with the tokens before as
-context, as streaming detokenisers do. Text never goes back to ids, and U+FFFD appears only where the text has it.
+A character belongs to the token that completes it. Three ways lead there: byte-level vocabularies (Qwen, Llama 3,
+GPT-2) are read byte by byte through the GPT-2 table, word pieces (BERT) by their mark; all others are decoded step by
+step with the tokens before as context, as streaming detokenisers do. Text never goes back to ids, and U+FFFD appears
+only where the text has it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from attnviz_video.models.token_streams import (
     GenericStream,
     PieceStream,
 )
+from attnviz_video.models.word_pieces import WordPieceStream, word_piece_prefix
 
 
 class TokenPiece(NamedTuple):
@@ -42,6 +44,8 @@ class TokenText:
         self._entries: dict[int, Entry] = {}
         self._added: dict[int, Any] = dict(tokenizer.added_tokens_decoder)
         self.byte_level = is_byte_level(tokenizer) if path == "auto" else path == "byte_level"
+        #: The mark of what goes on a word; None where the tokens are no word pieces.
+        self.word_prefix = word_piece_prefix(tokenizer) if path == "auto" else None
 
     def describe(self, ids: Iterable[int]) -> list[TokenPiece]:
         """Bytes, completed characters and the special flag of every token, in order.
@@ -64,6 +68,8 @@ class TokenText:
 
     def stream(self) -> PieceStream:
         """A fresh reader for one sequence of ids."""
+        if self.word_prefix is not None:
+            return WordPieceStream(self._entry, self.word_prefix)
         return ByteLevelStream(self._entry) if self.byte_level else GenericStream(self._entry, self._decode)
 
     def _decode(self, ids: Sequence[int]) -> str:
@@ -83,6 +89,8 @@ class TokenText:
         name = self._tokenizer.convert_ids_to_tokens(token_id)
         if not isinstance(name, str):
             return Entry(b"", "", False)
+        if self.word_prefix is not None:
+            return Entry(name.removeprefix(self.word_prefix).encode(), None, False, word=name)
         if self.byte_level:
             return Entry(token_bytes(name), None, False)
         byte = BYTE_TOKEN.fullmatch(name)

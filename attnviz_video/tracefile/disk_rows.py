@@ -12,7 +12,15 @@ from jaxtyping import Float32
 from attnviz_video.errors import TraceError
 from attnviz_video.tracefile.checked import Shards
 from attnviz_video.tracefile.format import FileEntry, Manifest
-from attnviz_video.tracefile.shards import FULL, LOWER, check_keys, head_rows_name, mean_rows_name, unpack_lower
+from attnviz_video.tracefile.shards import (
+    FULL,
+    LOWER,
+    check_keys,
+    head_rows_name,
+    mean_rows_name,
+    prompt_queries,
+    unpack_lower,
+)
 
 
 class DiskRows:
@@ -28,6 +36,7 @@ class DiskRows:
         self._files = [shard.file for shard in manifest.shards]
         self._prompt_files = {part.layer: part.file for part in manifest.prompt_rows}
         self._status = manifest.status
+        self._is_encoding = manifest.is_encoding
         self._shards = Shards(folder, verify=verify)
 
     def head_rows(self, step: int, layer: int) -> Float32[np.ndarray, "heads keys"]:
@@ -62,20 +71,25 @@ class DiskRows:
     def prompt_rows(self, layer: int) -> Float32[np.ndarray, "heads queries keys"]:
         """Rows of the prompt's own queries of `layer`; entries above the diagonal are 0 in a causal model.
 
+        All queries but the last, which is step 0; in an encoding all of them.
+
         Raises:
             TraceError: not recorded, or damaged.
         """
         if layer not in self._prompt_files:
             held = ", ".join(map(str, sorted(self._prompt_files))) or "none"
+            what, flag = ("prompt rows", "--record_rows all")
+            if self._is_encoding:
+                what, flag = ("rows", f"--layers {layer}, or --layers all")
             raise TraceError(
-                f"{self._folder}: no prompt rows of layer {layer} (prompt rows of layers: {held}); "
-                "record them with --record_rows all"
+                f"{self._folder}: no {what} of layer {layer} ({what} of layers: {held}); record them with {flag}"
             )
         entry, n = self._prompt_files[layer], self._n_prompt
         n_heads = len(self._header.heads)
-        if LOWER in self._shards.names(entry):
+        if not self._is_encoding and LOWER in self._shards.names(entry):
             return unpack_lower(self._shards.read(entry, LOWER, (n_heads, n * (n - 1) // 2)), n)
-        return self._shards.read(entry, FULL, (n_heads, n - 1, n)).astype(np.float32)
+        n_queries = prompt_queries(n, encoding=self._is_encoding)
+        return self._shards.read(entry, FULL, (n_heads, n_queries, n)).astype(np.float32)
 
     def shard_of(self, step: int) -> FileEntry:
         """The file that holds the rows of `step`.

@@ -1,16 +1,19 @@
-"""Trace format, version 1: names of the files and what the manifest says about them (see docs/trace_format.md)."""
+"""Trace format, version 2: names of the files and what the manifest says about them (see docs/trace_format.md)."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attnviz_video.core.layout import ImageInfo, PatchGrid
+from attnviz_video.core.step import MaskedToken
 from attnviz_video.core.trace import TraceHeader, TraceStatus
 from attnviz_video.errors import TraceError
 
 FORMAT = "attnviz-trace"
-SCHEMA_VERSION = 1
+#: The newest version that is read. Encodings are written as 2, all else as 1, which older programs read.
+SCHEMA_VERSION = 2
+ENCODING_VERSION = 2
 
 MANIFEST = "manifest.json"
 TOKENS = "tokens.jsonl"
@@ -109,6 +112,13 @@ class Manifest:
     images: tuple[FileEntry, ...]
     shards: tuple[ShardEntry, ...]
     prompt_rows: tuple[PromptEntry, ...]
+    #: Candidates for the mask tokens of an encoding; no key of other manifests.
+    masked: tuple[MaskedToken, ...] = field(default=(), metadata={"later": "only encodings have it"})
+
+    @property
+    def is_encoding(self) -> bool:
+        """Whether the trace is one pass over a text."""
+        return self.header.kind == "encoding"
 
     def named_files(self) -> tuple[tuple[str, FileEntry], ...]:
         """Every file of the trace but the manifest, with the name it must have."""
@@ -143,4 +153,22 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         raise TraceError(
             f"{where}: {len(manifest.images)} image files for {len(manifest.layout.images)} images; "
             "the trace is damaged"
+        )
+    if manifest.is_encoding:
+        _check_encoding(manifest, where)
+    elif manifest.masked:
+        raise TraceError(f"{where}: mask tokens in a trace that is no encoding; the trace is damaged")
+
+
+def _check_encoding(manifest: Manifest, where: str) -> None:
+    """An encoding has no steps, all of its queries, and mask tokens within its text."""
+    if manifest.n_steps or manifest.header.query_rows != "all":
+        raise TraceError(
+            f"{where}: an encoding with {manifest.n_steps} steps and query_rows {manifest.header.query_rows!r}, "
+            "expected 0 and 'all'; the trace is damaged"
+        )
+    positions = [one.position for one in manifest.masked]
+    if positions != sorted(set(positions)) or any(not 0 <= p < manifest.layout.n_prompt for p in positions):
+        raise TraceError(
+            f"{where}: mask tokens at {positions} in a text of {manifest.layout.n_prompt} tokens; the trace is damaged"
         )

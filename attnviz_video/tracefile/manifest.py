@@ -10,7 +10,14 @@ from typing import cast
 from attnviz_video.errors import TraceError
 from attnviz_video.files import crc32, write_atomic
 from attnviz_video.tracefile.coding import from_json, parse, to_json
-from attnviz_video.tracefile.format import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, check_manifest
+from attnviz_video.tracefile.format import (
+    ENCODING_VERSION,
+    FORMAT,
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    check_manifest,
+)
 
 #: The file begins with the CRC-32 of all bytes after this very prefix.
 _PREFIX = re.compile(rb'\{"crc32": "([0-9a-f]{8})",\n')
@@ -24,7 +31,10 @@ def crc_text(checksum: int) -> str:
 def encode_manifest(manifest: Manifest) -> bytes:
     """The bytes of `manifest.json`: ASCII, one key of the top level per line."""
     content = cast("dict[str, object]", to_json(manifest, "manifest"))
-    table = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **content}
+    if not manifest.is_encoding:
+        del content["masked"]
+    version = ENCODING_VERSION if manifest.is_encoding else 1
+    table = {"format": FORMAT, "schema_version": version, **content}
     lines = (f'"{key}": {json.dumps(item, separators=(",", ":"), allow_nan=False)}' for key, item in table.items())
     body = (",\n".join(lines) + "\n}\n").encode("ascii")
     return b'{"crc32": "%s",\n' % crc_text(crc32(body)).encode("ascii") + body
@@ -43,6 +53,11 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
     table = cast("dict[str, object]", parse(data, where))
     rest = {key: value for key, value in table.items() if key not in ("crc32", "format", "schema_version")}
     manifest = from_json(Manifest, rest, where)
+    if manifest.is_encoding and cast("int", table["schema_version"]) < ENCODING_VERSION:
+        raise TraceError(
+            f"{where}: an encoding of version {table['schema_version']}; they came with {ENCODING_VERSION}; "
+            "the trace is damaged"
+        )
     check_manifest(manifest, where)
     return manifest
 

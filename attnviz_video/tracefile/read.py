@@ -62,6 +62,7 @@ def open_trace(folder: Path, *, verify: bool = True) -> TraceData:
         rows=DiskRows(folder, manifest, [step.recorded for step in steps], verify=verify),
         image_files=tuple(folder / entry.name for entry in manifest.images),
         status=manifest.status,
+        masked=manifest.masked,
     )
 
 
@@ -70,6 +71,8 @@ def incomplete_notice(trace: TraceData) -> str | None:
     if trace.status == "complete":
         return None
     how = "its recording failed" if trace.status == "failed" else "its recording was killed or still runs"
+    if trace.is_encoding:
+        return f"the trace is incomplete: not all layers have rows ({how})"
     return f"the trace is incomplete, {len(trace.steps)} steps ({how})"
 
 

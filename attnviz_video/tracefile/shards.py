@@ -128,19 +128,27 @@ def encode_shard(steps: Sequence[PackedStep]) -> bytes:
 def encode_prompt_rows(rows: PromptRows, header: TraceHeader, n_prompt: int) -> bytes:
     """The bytes of a prompt file; where no query looks ahead only the lower triangle is kept, which halves it.
 
+    An encoding keeps whole rows, of its last query as well.
+
     Raises:
         TraceError: heads, queries or keys are not those of the header and the prompt.
     """
-    wanted = (len(header.heads), n_prompt - 1, n_prompt)
+    encoding = header.kind == "encoding"
+    wanted = (len(header.heads), prompt_queries(n_prompt, encoding=encoding), n_prompt)
     if rows.layer not in header.head_layers or rows.heads.shape != wanted:
         raise TraceError(
             f"prompt rows of layer {rows.layer} have shape {rows.heads.shape}, "
             f"expected {wanted} (heads, queries, keys) of one of the layers {sorted(header.head_layers)}"
         )
     values = to_float16(rows.heads)
-    if any(np.triu(head, 1).any() for head in values):
+    if encoding or any(np.triu(head, 1).any() for head in values):
         return _bytes_of({FULL: values})
     return _bytes_of({LOWER: np.ascontiguousarray(values[:, np.tri(n_prompt - 1, n_prompt, dtype=bool)])})
+
+
+def prompt_queries(n_prompt: int, *, encoding: bool) -> int:
+    """How many queries of the prompt have a row in its file: the last one is step 0, where there are steps."""
+    return n_prompt if encoding else n_prompt - 1
 
 
 def unpack_lower(lower: Float16[np.ndarray, "heads entries"], n_prompt: int) -> Float[np.ndarray, "heads queries keys"]:

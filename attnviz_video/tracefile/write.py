@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from attnviz_video.core.layout import TokenLayout
-from attnviz_video.core.step import PromptRows, Step
+from attnviz_video.core.step import MaskedToken, PromptRows, Step
 from attnviz_video.core.tokens import Token
 from attnviz_video.core.trace import TraceHeader
 from attnviz_video.errors import AttnVizError, TraceError
@@ -125,6 +125,18 @@ class TraceWriter:
             raise TraceError(f"the prompt rows of layer {rows.layer} were added twice")
         entry = self._write(fmt.prompt_name(rows.layer), encode_prompt_rows(rows, header, self._layout.n_prompt))
         self._save(replace(self._manifest, prompt_rows=(*parts, fmt.PromptEntry(entry, rows.layer))))
+
+    def keep_masked(self, masked: Sequence[MaskedToken]) -> None:
+        """Keep what an encoder would put in place of the mask tokens of its text.
+
+        Raises:
+            TraceError: the trace is no encoding, or the positions are none of its text.
+            DiskFullError, EnvironmentFault: the manifest cannot be written.
+        """
+        self._check_open()
+        manifest = replace(self._manifest, masked=tuple(masked))
+        fmt.check_manifest(manifest, str(self.folder))
+        self._save(manifest)
 
     def complete(self, answer_tokens: Sequence[Token], header: TraceHeader) -> Path:
         """Write the rest, give the trace its final name and return it; `header` holds the final start point.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from attnviz_video.progress import Silent
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.shipped import shipped
 from attnviz_video.testing.planted import planted_trace
-from tests.browser.opened import OpenedReport
+from tests.browser.opened import OpenedReport, four_digits
 
 LAYER = 20
 HOSTILE = "</script><img src=x onerror=window.pwned=1>"
@@ -43,18 +42,6 @@ def made(trace: TraceData, folder: Path, layer: int = 0, render: RenderSettings 
     asked = ReportSettings(output=folder / "report.html", **settings)
     look = render or RenderSettings()
     return write_report(trace, folder, (layer,), AnalysisSettings(), look, asked, Silent()).path
-
-
-def four_digits(weight: float) -> str:
-    """A recorded weight as the page prints it: 4 significant digits, halves away from zero."""
-    if weight == 0:
-        return "0"
-    exact = Decimal(weight)
-    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 3), ROUND_HALF_UP)
-    if rounded.adjusted() < -6:  # JavaScript's `toPrecision` turns to exponents there
-        digits = "".join(map(str, rounded.as_tuple().digits))
-        return f"{digits[0]}.{digits[1:4]}e{rounded.adjusted()}"
-    return f"{rounded:f}"
 
 
 # --- what is read off the page ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import io
 import json
 import re
@@ -23,7 +24,7 @@ from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.export.report import blocks, rollout
 from attnviz_video.export.report import write as report_writer
 from attnviz_video.export.report.blocks import held_rows
-from attnviz_video.export.report.facts import ranges
+from attnviz_video.export.report.facts import ranges, trace_facts
 from attnviz_video.export.report.images import LONGEST_SIDE, image_sources
 from attnviz_video.export.report.rollout import missing_rollout, rollout_rows
 from attnviz_video.export.report.settings import ReportSettings
@@ -183,6 +184,20 @@ def test_phrases_that_name_one_box_share_its_label(demo: TraceData, tmp_path: Pa
     assert len(boxes) == 4
 
 
+def test_facts_tell_the_vocabulary_and_the_tokenizer_where_they_are_known(demo: TraceData) -> None:
+    model = replace(demo.header.model, vocab_size=0, tokenizer_class="", tokenizer_size=0)
+
+    def facts(**known: Any) -> dict[str, Any]:
+        header = replace(demo.header, model=replace(model, **known))
+        return dict(dict(trace_facts(replace(demo, header=header)))["Model"])  # type: ignore[call-overload,no-any-return]
+
+    assert {"vocabulary", "tokenizer"}.isdisjoint(facts())
+    known = facts(vocab_size=151936, tokenizer_size=151657, tokenizer_class="Qwen2TokenizerFast")
+    assert known["vocabulary"] == "151,936 tokens, of which the tokenizer knows 151,657"
+    assert known["tokenizer"] == "Qwen2TokenizerFast"
+    assert facts(vocab_size=1024, tokenizer_size=1024)["vocabulary"] == "1,024 tokens"
+
+
 def test_facts_name_ranges() -> None:
     assert ranges((0, 1, 2, 5, 9, 10), "layer") == "layers 0–2, 5, 9–10"
     assert ranges((4,), "layer") == "layer 4"
@@ -262,7 +277,11 @@ def test_a_trace_makes_its_report_and_shows_it(demo: TraceData, tmp_path: Path) 
     made = Trace(folder, demo).report(layer_idx=19, report_layers=[19], progress=Silent())
     assert made.path == tmp_path / "trace_sample0_report.html"
     assert data_of(made.path.read_text(encoding="utf-8"))["first"]["layer"] == 19
-    assert made._repr_html_().startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    shown = made._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc="<!doctype html>')
+    # The attribute is the page, character by character, and ends where it should.
+    source = shown.partition('srcdoc="')[2].partition('"')[0]
+    assert html.unescape(source) == made.path.read_text(encoding="utf-8")
     assert Path(made).read_bytes().startswith(b"<!doctype html>")
 
 
@@ -273,6 +292,8 @@ def test_a_report_too_large_for_a_notebook_is_named(tmp_path: Path, monkeypatch:
     assert (
         Report(path)._repr_html_().endswith("&lt;r&gt;.html</code> is too large for a notebook; open it in a browser")
     )
+    path.unlink()
+    assert Report(path)._repr_html_().endswith("&lt;r&gt;.html</code> is not there any more")
 
 
 def test_the_look_settings_exist() -> None:

@@ -133,9 +133,9 @@ def test_files_of_others_beside_the_trace_do_no_harm(folder: Path) -> None:
 
 def test_a_newer_version_is_refused_before_its_checksum_is_looked_at(folder: Path) -> None:
     table = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**table, "schema_version": 2}))
+    (folder / "manifest.json").write_text(json.dumps({**table, "schema_version": 3}))
     with pytest.raises(
-        TraceError, match=r"written by a newer version of this program \(trace version 2.*up to 1\); update"
+        TraceError, match=r"written by a newer version of this program \(trace version 3.*up to 2\); update"
     ):
         open_trace(folder)
 

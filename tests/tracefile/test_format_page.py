@@ -22,7 +22,7 @@ VERSION_1 = {
     "header": "model sample rendered_prompt start head_layers heads mean_layers scalar_layers kind query_rows "
     "generation versions created shown_layers",
     "header.model": "id revision model_type config_hash processor_hash template_hash n_layers n_heads n_kv_heads "
-    "layer_kinds dtype device attention",
+    "layer_kinds dtype device attention vocab_size tokenizer_class tokenizer_size",
     "header.sample": "index id problem image_paths answer response boxes extra source",
     "header.start": "phrase found_in first_shown first_step",
     "layout": "n_prompt images grids guessed",

@@ -201,9 +201,16 @@ def test_the_layers_to_show_are_kept_in_their_order(tmp_path: Path) -> None:
     assert open_trace(folder).header.shown_layers == (2, 0)
 
 
-def test_a_manifest_from_before_shown_layers_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "later",
+    [b',"shown_layers":[]', b',"vocab_size":0,"tokenizer_class":"","tokenizer_size":0'],
+    ids=["layers", "words"],
+)
+def test_a_manifest_from_before_a_key_was_added_is_read(tmp_path: Path, later: bytes) -> None:
     file = made(2).write(tmp_path / "trace") / "manifest.json"
-    body = file.read_bytes()[22:].replace(b',"shown_layers":[]', b"")
-    assert b"shown_layers" not in body
+    before = open_trace(file.parent).header
+    whole = file.read_bytes()[22:]
+    body = whole.replace(later, b"")
+    assert len(body) == len(whole) - len(later)
     file.write_bytes(b'{"crc32": "%08x",\n' % crc32(body) + body)
-    assert open_trace(file.parent).header.shown_layers == ()
+    assert open_trace(file.parent).header == before

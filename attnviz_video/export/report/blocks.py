@@ -66,7 +66,7 @@ def _prompt(trace: TraceData) -> bool:
 
 
 def _n_keys(trace: TraceData, steps: tuple[int, ...]) -> int:
-    return sum(trace.n_prompt + step for step in steps)
+    return sum(trace.n_keys(step) for step in steps)
 
 
 def coding_of(trace: TraceData, held: Held, settings: ReportSettings) -> Coding:
@@ -117,5 +117,5 @@ def _first_step_row(trace: TraceData, held: Held) -> int:
 
 def _empty(trace: TraceData, held: Held) -> Float[np.ndarray, "queries positions"]:
     """Room for all rows of a block: as many positions as the longest row sees."""
-    n_positions = trace.n_prompt + (max(held.steps) if held.steps else 0)
+    n_positions = trace.n_keys(max(held.steps, default=0))
     return np.zeros((_first_step_row(trace, held) + len(held.steps), n_positions), dtype=np.float32)

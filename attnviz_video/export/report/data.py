@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt16
 
 from attnviz_video.analysis.scores import Scores
-from attnviz_video.colormaps import NAMES, colormap
 from attnviz_video.core.layout import PatchGrid
-from attnviz_video.core.sample import TruthBox
+from attnviz_video.core.sample import Sample, TruthBox, second_text
+from attnviz_video.core.tokens import SEGMENT_NAMES
 from attnviz_video.core.trace import TraceData
 from attnviz_video.export.report.blocks import Held
 from attnviz_video.export.report.facts import trace_facts
 from attnviz_video.export.report.images import image_sources
+from attnviz_video.export.report.looks import color_looks, series_colors
 from attnviz_video.export.report.rollout import missing_rollout
 from attnviz_video.export.report.rows import packed
 from attnviz_video.export.report.text import plain_text, token_columns, unit_lists
-from attnviz_video.render.heat import image_heat, token_heat
 from attnviz_video.render.pictures import Picture, pictures_of
 from attnviz_video.render.settings import RenderSettings
-from attnviz_video.theme import N_SERIES, theme
 
 #: Scalars are kept as whole numbers: shares and weights in units of 1/10,000, entropies in 1/1,000 nat.
 SHARE_UNITS, ENTROPY_UNITS = 10_000, 1_000
@@ -39,7 +37,7 @@ def report_data(scores: Scores, render: RenderSettings, held: Held) -> dict[str,
         "version": 1,
         "model": plain_text(header.model.short_name),
         "sample": plain_text(header.sample.id),
-        "question": plain_text(header.sample.problem or ""),
+        "question": plain_text(asked_text(header.sample)),
         "title": None if render.title is None else plain_text(render.title),
         "status": trace.status,
         "kind": header.kind,
@@ -61,16 +59,22 @@ def report_data(scores: Scores, render: RenderSettings, held: Held) -> dict[str,
         "steps": _steps(trace),
         "tokens": token_columns(trace.tokens),
         "units": unit_lists(trace),
+        "segmentNames": dict(SEGMENT_NAMES),
         "images": _images(trace),
         "pictures": [_picture(picture) for picture in pictures_of(trace.layout, scores.settings.areas)],
         "patches": [trace.layout.patch_positions(image).tolist() for image in range(len(trace.layout.images))],
         "painted": _painted(scores),
         "boxes": _boxes(header.sample.boxes),
         "scalars": _scalars(trace, held.steps),
-        "looks": _looks(render),
-        "series": [[theme(name).colors[f"series.{n + 1}"] for n in range(N_SERIES)] for name in ("light", "dark")],
+        "looks": color_looks(render),
+        "series": series_colors(),
         "first": _first(scores, render),
     }
+
+
+def asked_text(sample: Sample) -> str:
+    """The question, or both sentences of a pair."""
+    return " / ".join(text for text in (sample.problem, second_text(sample)) if text)
 
 
 def _first(scores: Scores, render: RenderSettings) -> dict[str, object]:
@@ -173,22 +177,3 @@ def _codes(values: np.ndarray, units: int) -> UInt16[np.ndarray, "*shape"]:
     usable = np.isfinite(whole) & (whole >= 0) & (whole < NO_SCALAR)
     codes: UInt16[np.ndarray, "*shape"] = np.where(usable, whole, NO_SCALAR).astype(np.uint16)
     return codes
-
-
-def _looks(render: RenderSettings) -> Mapping[str, object]:
-    """Colours of the 256 steps of every colour map, on images and behind tokens, and the opacities on images."""
-    return {
-        "maps": {name: _text(colormap(name)) for name in NAMES},
-        "tokens": {
-            ground: {name: _text(token_heat(name, "box", sheet).ramp(sheet)) for name in NAMES}
-            for ground, sheet in ((g, theme(g).color("panel.background")) for g in ("light", "dark"))
-        },
-        "alpha": {
-            mode: [int(step) for step in image_heat(render.colormap, mode, render.alpha).alpha]
-            for mode in ("weight", "flat")
-        },
-    }
-
-
-def _text(colors: np.ndarray) -> str:
-    return base64.b64encode(colors.astype(np.uint8).tobytes()).decode("ascii")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attnviz_video.core.trace import TraceData
+from attnviz_video.core.tokens import SEGMENT_NAMES
+from attnviz_video.core.trace import ModelIdentity, TraceData
 from attnviz_video.export.report.text import plain_text
 
 #: What the traces of each kind are.
@@ -20,7 +21,6 @@ def trace_facts(trace: TraceData) -> list[list[object]]:
     header = trace.header
     model = header.model
     kinds = Counter(model.layer_kinds)
-    n_patches = int((trace.layout.patch_of >= 0).sum())
     special = sum(token.special and token.patch < 0 for token in trace.tokens)
     groups: list[tuple[str, list[tuple[str, str]]]] = [
         (
@@ -30,6 +30,8 @@ def trace_facts(trace: TraceData) -> list[list[object]]:
                 ("type", model.model_type),
                 ("layers", f"{model.n_layers} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"),
                 ("query heads", f"{model.n_heads}, {model.n_kv_heads} key-value"),
+                ("vocabulary", _vocabulary(model)),
+                ("tokenizer", model.tokenizer_class),
                 ("ran in", ", ".join(part for part in (model.dtype, model.device, model.attention) if part)),
                 ("revision", model.revision),
             ],
@@ -37,17 +39,37 @@ def trace_facts(trace: TraceData) -> list[list[object]]:
         (
             "Text",
             [
-                ("prompt", f"{trace.n_prompt} tokens, of which {n_patches} are image patches"),
-                ("answer", f"{len(trace.steps)} tokens"),
+                *_lengths(trace),
                 ("special tokens", str(special)),
                 ("distinct token ids", str(len({token.id for token in trace.tokens}))),
-                ("start phrase", _start(trace)),
+                *([] if trace.is_encoding else [("start phrase", _start(trace))]),
             ],
         ),
         ("Recording", _recording(trace)),
         ("Versions", sorted(header.versions.items())),
     ]
     return [[title, [[name, plain_text(str(value))] for name, value in facts if str(value)]] for title, facts in groups]
+
+
+def _lengths(trace: TraceData) -> list[tuple[str, str]]:
+    """How long prompt and answer are, or the parts of an encoder's text."""
+    if trace.is_encoding:
+        parts = Counter(SEGMENT_NAMES[token.segment] for token in trace.tokens)
+        masks = [("mask tokens", f"{len(trace.masked)} with candidates")] if trace.masked else []
+        return [*((name, f"{count} tokens") for name, count in parts.items()), *masks]
+    n_patches = int((trace.layout.patch_of >= 0).sum())
+    return [
+        ("prompt", f"{trace.n_prompt} tokens, of which {n_patches} are image patches"),
+        ("answer", f"{len(trace.steps)} tokens"),
+    ]
+
+
+def _vocabulary(model: ModelIdentity) -> str:
+    """How many tokens there are to choose from; models are often built for more than their tokenizer knows."""
+    if not model.vocab_size:
+        return ""
+    known = f", of which the tokenizer knows {model.tokenizer_size:,}" if model.tokenizer_size else ""
+    return f"{model.vocab_size:,} tokens{known if model.tokenizer_size != model.vocab_size else ''}"
 
 
 def _start(trace: TraceData) -> str:
@@ -67,11 +89,18 @@ def _recording(trace: TraceData) -> list[tuple[str, str]]:
         ("recorded", ended[trace.status]),
         ("heads one by one", ranges(header.head_layers, "layer") or "none"),
         ("mean over heads", ranges(header.mean_layers, "layer") or "none"),
-        ("prompt's own rows", "recorded" if header.query_rows == "all" else "not recorded (--record_rows all)"),
+        *_prompt_rows(trace),
         ("sample", header.sample.id),
         ("created", header.created),
         *[(name.replace("_", " "), _worded(value)) for name, value in asked],
     ]
+
+
+def _prompt_rows(trace: TraceData) -> list[tuple[str, str]]:
+    if trace.is_encoding:
+        return [("rows", "of every query, each over all tokens")]
+    known = trace.header.query_rows == "all"
+    return [("prompt's own rows", "recorded" if known else "not recorded (--record_rows all)")]
 
 
 def _worded(value: bool | int | float | str) -> str:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 
 from attnviz_video.theme import theme
@@ -15,8 +15,8 @@ from attnviz_video.theme import theme
 MARK = "attnviz_video report"
 #: The parts of the viewer's program, in the order in which they are put together.
 SCRIPTS = (
-    "numbers", "store", "analysis", "state", "paint", "text_view", "picture_view", "strip_view", "inspector",
-    "model_view", "head_view", "facts_view", "controls", "main",
+    "numbers", "scale", "store", "analysis", "state", "paint", "position_facts", "unit_boxes", "text_view", "cells",
+    "picture_view", "strip_view", "inspector", "model_view", "head_view", "facts_view", "controls", "main",
 )  # fmt: skip
 #: Characters that end or begin a tag, and the line separators that old parsers of scripts know; JSON may escape them.
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -38,20 +38,26 @@ def page(title: str, data: Mapping[str, object], blocks: Iterable[tuple[str, str
         "@@BLOCKS@@": inert,
         "@@PROGRAM@@": program,
     }
+    return fill("report.html", parts)
+
+
+def fill(name: str, parts: Mapping[str, str]) -> str:
+    """The file `name` of the viewer with its marks replaced; `parts` stand in the order of the marks."""
     # Cut at the first mark each time: a mark within a title or the data is text.
-    rest, done = part("report.html"), []
+    rest, done = part(name), []
     for mark, text in parts.items():
         before, _, rest = rest.partition(mark)
         done += [before, text]
     return "".join([*done, rest])
 
 
-def policy(style: str, program: str) -> str:
-    """Content Security Policy: this style and this program, images within the file, and nothing else."""
-    return (
-        f"default-src 'none'; script-src '{_hash(program)}'; style-src '{_hash(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def policy(style: str, program: str, *, images: str = "data:", further: Sequence[str] = ()) -> str:
+    """Content Security Policy: this style and this program, `images` from there, `further` directives, nothing else."""
+    directives = (
+        "default-src 'none'", f"script-src '{_hash(program)}'", f"style-src '{_hash(style)}'", f"img-src {images}",
+        *further, "base-uri 'none'", "form-action 'none'",
+    )  # fmt: skip
+    return "; ".join(directives)
 
 
 def _hash(text: str) -> str:
@@ -69,7 +75,12 @@ def json_text(data: object) -> str:
 
 def program_text() -> str:
     """The viewer's program: its parts in one closure, so that they see each other and nothing else does."""
-    return "(() => {\n'use strict';\n" + "\n".join(part(f"report/{name}.js") for name in SCRIPTS) + "\n})();\n"
+    return program_of([f"report/{name}" for name in SCRIPTS])
+
+
+def program_of(names: Iterable[str]) -> str:
+    """The parts `names` of the viewer as one program, in this order."""
+    return "(() => {\n'use strict';\n" + "\n".join(part(f"{name}.js") for name in names) + "\n})();\n"
 
 
 def part(name: str) -> str:

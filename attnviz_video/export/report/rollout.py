@@ -38,8 +38,7 @@ def rollout_rows(
     """
     if missing_rollout(trace) or not steps:
         return
-    own = [*range(trace.n_prompt - 1), *(trace.n_prompt - 1 + step for step in steps)]
-    queries = own if prompt else own[trace.n_prompt - 1 :]
+    queries = [*(range(trace.n_prompt - 1) if prompt else ()), *(trace.query_of(step) for step in steps)]
     rolled: Float[np.ndarray, "queries keys"] | None = None
     for layer in range(trace.header.model.n_layers):
         mixed = with_residual(full_matrix(trace, layer))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from attnviz_video.analysis.encoding import as_steps
 from attnviz_video.analysis.heads import check_recorded, parse_head, resolve_layer
 from attnviz_video.analysis.scores import score
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import EnvironmentFault, UsageError
+from attnviz_video.export.displayed import link, named
 from attnviz_video.export.report.blocks import coding_of, held_rows, row_blocks
-from attnviz_video.export.report.data import report_data
+from attnviz_video.export.report.data import asked_text, report_data
 from attnviz_video.export.report.page import MARK, page
 from attnviz_video.export.report.settings import ReportSettings
 from attnviz_video.files import megabytes, write_atomic
@@ -25,6 +27,8 @@ from attnviz_video.render.settings import RenderSettings
 LARGE_BYTES = 50_000_000
 #: A report is put into a notebook up to so many bytes.
 _NOTEBOOK_BYTES = 20_000_000
+#: … in a frame of so many pixels.
+_NOTEBOOK_HEIGHT = 820
 #: The mark stands within so many bytes of the start.
 _HEAD_BYTES = 4096
 
@@ -39,10 +43,17 @@ class Report:
         return str(self.path)
 
     def _repr_html_(self) -> str:
+        if not self.path.exists():
+            return f"{named(self.path)} is not there any more"
         if self.path.stat().st_size > _NOTEBOOK_BYTES:
-            return f"<code>{html.escape(str(self.path))}</code> is too large for a notebook; open it in a browser"
-        text = html.escape(self.path.read_text(encoding="utf-8"))
-        return f'<iframe srcdoc="{text}" width="100%" height="820" style="border:0"></iframe>'
+            return f"{link(self.path)} is too large for a notebook; open it in a browser"
+        # In double quotes these two are all that means something; escaping more would make the notebook larger.
+        text = self.path.read_text(encoding="utf-8").replace("&", "&amp;").replace('"', "&quot;")
+        # The page runs its own program in an origin of its own, so it can reach nothing of the notebook.
+        return (
+            f'<iframe sandbox="allow-scripts" srcdoc="{text}" title="{html.escape(self.path.name)}" width="100%" '
+            f'height="{_NOTEBOOK_HEIGHT}" style="border:0"></iframe><br>{link(self.path)}'
+        )
 
 
 def write_report(
@@ -65,13 +76,16 @@ def write_report(
     studied = [resolve_layer(trace.header, layer) for layer in layers]
     layer = studied[0]
     check_recorded(trace.header, layer, parse_head(analysis.head))
+    if trace.is_encoding:
+        # Every token of the text is current once, with the row of its own query.
+        trace, analysis = as_steps(trace), replace(analysis, convention="predicting")
     held = held_rows(trace, studied, settings)
     scores = score(trace, layer, analysis, show_prompt=render.show_prompt)
     coding = coding_of(trace, held, settings)
     blocks = list(row_blocks(trace, held, coding))
     data = report_data(scores, render, held)
     data["coding"] = {block.name: block.coding for block in blocks}
-    title = render.title or trace.header.sample.problem or trace.header.sample.id
+    title = render.title or asked_text(trace.header.sample) or trace.header.sample.id
     text = page(title, data, ((block.name, block.text) for block in blocks)).encode("utf-8", "replace")
     write_atomic(path, text)
     if len(text) > LARGE_BYTES:

@@ -1,4 +1,4 @@
-"""Decoders that read text only: a prompt without images."""
+"""Models that read text only, decoders and encoders: a prompt without images."""
 
 from __future__ import annotations
 

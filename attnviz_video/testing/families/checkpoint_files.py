@@ -118,6 +118,9 @@ def prepare_weights(model: torch.nn.Module, peaked_norms: float = PEAKED_NORMS) 
         elif not in_vision and name.endswith(("q_norm.weight", "k_norm.weight")):
             # Norms that add 1 to their weight start at 0.
             weight.fill_(peaked_norms if bool(weight.any()) else peaked_norms - 1)
+        elif name.endswith("c_attn.weight"):
+            # GPT-2 makes queries, keys and values in one projection, whose weights are turned.
+            weight[:, : 2 * weight.shape[1] // 3].mul_(PEAKED)
         elif in_vision and ".encoder" in name and name.endswith(_MIXING):
             weight.mul_(LOCAL)
         elif not name.endswith("bias") and not bool(weight.any()):

@@ -58,6 +58,7 @@ TINY_FAMILIES: dict[str, TinyFamily] = {
         TinyFamily("Mistral 3", f"{_HERE}.pixtral:build_mistral3", 2),
         TinyFamily("Mllama", f"{_HERE}.mllama:build_mllama", 2),
         TinyFamily("Qwen2 (text)", f"{_HERE}.text_only:build_qwen2", 0),
+        TinyFamily("GPT-2 (text, base)", f"{_HERE}.text_only:build_gpt2", 0),
         TinyFamily("Llama (text, base)", f"{_HERE}.text_only:build_llama", 0),
         TinyFamily("ViP-LLaVA (no rule)", f"{_HERE}.llava:build_vipllava", 2, has_rule=False),
     )

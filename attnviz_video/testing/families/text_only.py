@@ -1,10 +1,15 @@
-"""Tiny text decoders without a processor: Qwen2 with a chat template, and Llama as a base model without one."""
+"""Tiny text decoders without a processor: Qwen2 with a chat template, Llama and GPT-2 as base models without one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from attnviz_video.testing.families.checkpoint_files import CheckpointFiles, token_ids, write_checkpoint
+from attnviz_video.testing.families.checkpoint_files import (
+    CheckpointFiles,
+    token_ids,
+    vocabulary_size,
+    write_checkpoint,
+)
 from attnviz_video.testing.families.parts import text_config
 
 _QWEN_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -55,5 +60,28 @@ def build_llama(folder: Path) -> Path:
             bos_token="<s>",
             eos_token="</s>",
             pad_token="</s>",
+        ),
+    )
+
+
+def build_gpt2(folder: Path) -> Path:
+    """A tiny GPT-2 in `folder`: one projection for queries, keys and values, learned positions, one special token."""
+    tokens = ("<|endoftext|>",)
+    (end,) = token_ids(tokens).values()
+    config = {
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": vocabulary_size(tokens),
+        "n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 512, "bos_token_id": end, "eos_token_id": end,
+        "attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "torch_dtype": "float32",
+    }  # fmt: skip
+    return write_checkpoint(
+        folder,
+        CheckpointFiles(
+            config=config,
+            image_processor={},
+            chat_template="",
+            tokens=tokens,
+            bos_token="<|endoftext|>",
+            eos_token="<|endoftext|>",
+            pad_token="<|endoftext|>",
         ),
     )

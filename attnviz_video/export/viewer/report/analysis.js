@@ -1,20 +1,6 @@
 // Rows to what is painted: convention, sinks, scale, levels. The formulas are those of the Python package
 // (analysis/sinks.py, analysis/scale.py), which a test compares number by number.
 
-const SINK_FACTOR = 5;
-const TEXT_SHARE = 0.1;
-const IMAGE_SHARE = 0.03;
-const PRESENCE = 0.9;
-const MIN_STEPS = 8;
-const FIRST_POSITIONS = 4;
-const SMALLEST_MEAN = 2 ** -14;
-const COVERED = 0.995;
-const COVERED_PEAKS = 0.9;
-const SMALLEST_TOP = 2 ** -24;
-const N_BINS = 0x7c00;
-
-const isUsable = (weight) => weight >= 0 && weight < Infinity;
-
 /** The answer token whose row is shown while `step` is current; null where there is none. */
 function rowStepOf(step, convention) {
   const wanted = convention === 'predicting' ? step : step + 1;
@@ -102,7 +88,9 @@ class Analysis {
       bins[isSink ? region + 2 : region][bits]++;
       if (!isSink) peaks[region] = Math.max(peaks[region], bits);
     };
-    for (let index = 0; index < this.units.length && this.units[index][1] <= limit; index++) {
+    for (let index = 0; index < this.units.length; index++) {
+      const [start, stop] = this.units[index];
+      if (stop > limit && !(isEncoding && start > limit)) continue;
       add(0, this.unitSinks[index], this.unitWeight(row, this.units[index]));
     }
     data.patches.forEach((positions, image) => {
@@ -137,50 +125,6 @@ class Analysis {
   }
 }
 
-function emptyBins() {
-  return [0, 1, 2, 3, 4, 5].map(() => new Uint32Array(N_BINS));
-}
-
-function markHigh(row, positions, share, high) {
-  const own = [];
-  for (const position of positions) if (position < row.length) own.push(position);
-  if (!own.length) return;
-  const weights = Float32Array.from(own, (position) => (isUsable(row[position]) ? row[position] : 0));
-  let sum = 0;
-  for (const weight of weights) sum += weight;
-  const sorted = Float32Array.from(weights).sort();
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 ? sorted[middle] : Math.fround((sorted[middle - 1] + sorted[middle]) / 2);
-  const threshold = Math.fround(Math.max(SINK_FACTOR * median, share * sum));
-  own.forEach((position, index) => {
-    if (weights[index] >= threshold && weights[index] > 0) high[position]++;
-  });
-}
-
-function quantile(histograms, share) {
-  let total = 0;
-  for (const bins of histograms) for (const count of bins) total += count;
-  if (!total) return 0;
-  const rank = Math.max(1, Math.ceil(share * total));
-  let passed = 0;
-  for (let bits = 0; bits < N_BINS; bits++) {
-    for (const bins of histograms) passed += bins[bits];
-    if (passed >= rank) return halfFloats()[bits];
-  }
-  return 0;
-}
-
-function topsOf(bins, covered, joint) {
-  const largest = (regions) => Math.max(...regions.flatMap((r) => [quantile([bins[r]], 1), quantile([bins[r + 2]], 1)]));
-  const top = (regions) => {
-    const weights = regions.map((region) => bins[region]);
-    const peak = Math.max(...regions.map((region) => quantile([bins[region + 4]], COVERED_PEAKS)));
-    return Math.max(quantile(weights, covered), peak) || quantile(weights, 1) || largest(regions) || SMALLEST_TOP;
-  };
-  const tops = joint ? [top([0, 1]), top([0, 1])] : [top([0]), top([1])];
-  return { text: tops[0], image: tops[1], textClipped: largest([0]) > tops[0], imageClipped: largest([1]) > tops[1] };
-}
-
 /** Where a row's weight lies: on each image, on sinks, and how it is spread. */
 function rowFacts(row, sinks) {
   let total = 0;
@@ -200,21 +144,12 @@ function rowFacts(row, sinks) {
   return { sum: total, largest, entropy, images: images.map((w) => w / scale), sinkShare: sinkSum / scale, keys: row.length };
 }
 
-/** Mean of several rows; a key that a row cannot see takes no weight of it. */
-function meanRow(rows) {
-  const mean = new Float64Array(Math.max(...rows.map((row) => row.length)));
-  for (const row of rows) for (let i = 0; i < row.length; i++) mean[i] += row[i] / rows.length;
-  return Float32Array.from(mean);
-}
+/** So many of a row's largest weights are told together. */
+const TOP_KEYS = 10;
 
-/** How many weights of a row are larger, and how many are equal: the rank and its ties. */
-function rankOf(row, position) {
-  const own = row[position];
-  let larger = 0;
-  let equal = 0;
-  for (const value of row) {
-    if (value > own) larger++;
-    else if (value === own) equal++;
-  }
-  return { rank: larger + 1, ties: equal };
+/** What part of a row's sum its `count` largest weights make. */
+function topShare(row, count) {
+  const sorted = Float64Array.from(row).filter(isUsable).sort();
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  return sum(sorted.slice(-count)) / (sum(sorted) || 1);
 }

@@ -112,7 +112,8 @@ function buildControls() {
     ['reading', 'reading', 'The row of the blue token itself'],
   ], () => state.convention, (value) => change({ convention: value }));
   const scale = segmented('Colour scale', [
-    ['shared', 'whole answer', 'One scale for all steps'], ['per_frame', 'this step', 'Every step up to its own maximum'],
+    ['shared', isEncoding ? 'whole text' : 'whole answer', `One scale for all ${stepWord}s`],
+    ['per_frame', `this ${stepWord}`, `Every ${stepWord} up to its own maximum`],
   ], () => state.scale, (value) => change({ scale: value }));
   const more = make('details', 'more');
   more.append(make('summary', '', 'More'), make('div', 'popover',
@@ -120,7 +121,7 @@ function buildControls() {
     field('Attention sinks', segmented('Attention sinks', [['raw', 'marked'], ['mask', 'masked'], ['relative', 'relative']], () => state.sinks, (value) => change({ sinks: value }))),
     field('Text and images', segmented('Scales', [['region', 'a scale each'], ['joint', 'one scale']], () => state.scope, (value) => change({ scope: value }))),
     range('Exponent γ', 0.2, 2, 0.1, 'gamma'),
-    field('Prompt', segmented('Prompt', [['full', 'whole'], ['phrase', 'from phrase'], ['none', 'hidden']], () => state.showPrompt, (value) => change({ showPrompt: value }))),
+    isEncoding ? '' : field('Prompt', segmented('Prompt', [['full', 'whole'], ['phrase', 'from phrase'], ['none', 'hidden']], () => state.showPrompt, (value) => change({ showPrompt: value }))),
     ...(data.pictures.length ? [
       range('Overlay', 0, 1.6, 0.1, 'opacity'),
       field('Its opacity', segmented('Its opacity', [['weight', 'by weight'], ['flat', 'even']], () => state.heatAlpha, (value) => change({ heatAlpha: value }))),
@@ -130,7 +131,7 @@ function buildControls() {
   document.getElementById('controls').replaceChildren(
     make('span', 'stepper', button('‹', 'Layer below (↓)', () => stepLayer(-1)), layer, button('›', 'Layer above (↑)', () => stepLayer(1))),
     make('span', 'stepper', button('‹', 'Head before ([)', () => stepHead(-1)), head, button('›', 'Head after (])', () => stepHead(1))),
-    make('span', 'field inline', make('span', 'soft', 'row'), convention), make('span', 'field inline', make('span', 'soft', 'scale'), scale), more);
+    isEncoding ? '' : make('span', 'field inline', make('span', 'soft', 'row'), convention), make('span', 'field inline', make('span', 'soft', 'scale'), scale), more);
 }
 
 function buildTabs() {
@@ -211,7 +212,7 @@ const KEYS = {
   ' ': togglePlay,
   '[': () => stepHead(-1),
   ']': () => stepHead(1),
-  r: () => change({ convention: state.convention === 'predicting' ? 'reading' : 'predicting' }),
+  r: () => isEncoding || change({ convention: state.convention === 'predicting' ? 'reading' : 'predicting' }),
   s: () => change({ scale: state.scale === 'shared' ? 'per_frame' : 'shared' }),
   g: () => change({ grid: !state.grid }),
   h: () => change({ opacity: state.opacity > 0 ? 0 : 1 }),

@@ -14,6 +14,8 @@ const headsState = {
   /** A query of the prompt that was clicked: its lines stay until the step changes. */
   picked: null,
   least: 0.01,
+  /** Which sentences lines join, as "first second": from, to; "" is all. */
+  sentences: '',
 };
 /** Items below this part of the largest weight are not coloured. */
 const LEAST_COLORED = 0.002;
@@ -76,8 +78,28 @@ function buildHeadsBar() {
   for (const value of [0, 0.001, 0.01, 0.05, 0.1]) least.append(new Option(value ? `≥ ${value}` : 'all', value, false, value === headsState.least));
   least.addEventListener('change', () => { headsState.least = Number(least.value); touch('heads'); });
   const missing = data.recordedHeadLayers.includes(state.layer) && !data.headLayers.includes(state.layer);
-  headsBar.replaceChildren(chips, every, make('label', '', 'weights ', least),
+  headsBar.replaceChildren(chips, every, sentenceFilter(), make('label', '', 'weights ', least),
     make('span', 'soft grow', missing ? missingRows(state.layer, '') : ''));
+}
+
+/** Whether the text is a pair of sentences, and lines can be told apart by where they begin and end. */
+const hasPair = data.units.full.some((unit) => unit[5] === 'second');
+
+/** Chooses the sentence that lines begin in, and the one they end in; nothing where there is one text. */
+function sentenceFilter() {
+  if (!hasPair) return '';
+  const [a, b] = ['first', 'second'];
+  const choices = [['', 'all', 'All lines'], [`${a} ${b}`, 'A → B', 'From the first sentence to the second'],
+    [`${b} ${a}`, 'B → A', 'From the second sentence to the first'], [`${a} ${a}`, 'A → A', 'Within the first sentence'],
+    [`${b} ${b}`, 'B → B', 'Within the second sentence']];
+  return segmented('Which sentences', choices, () => headsState.sentences, (value) => { headsState.sentences = value; touch('heads'); });
+}
+
+/** Whether lines from `query` to `key` are wanted. */
+function isWanted(query, key) {
+  if (!headsState.sentences) return true;
+  const [from, to] = headsState.sentences.split(' ');
+  return query.unit[5] === from && key.unit[5] === to;
 }
 
 function headColor(head) {
@@ -176,6 +198,7 @@ function paintLines(context, place, queries, onlyKey, span) {
       const shift = (number - (headsState.sets.length - 1) / 2) * Math.min(2, 12 / headsState.sets.length);
       const keys = onlyKey === null ? keySide.keys() : [onlyKey];
       for (const key of keys) {
+        if (!isWanted(querySide[index], keySide[key])) continue;
         const inSight = key >= span[1][0] && key < span[1][1];
         if (!inSight && headsState.all) continue;
         const weight = itemWeight(row, keySide[key]);
@@ -240,7 +263,7 @@ function meanWeights(query) {
   const step = itemStep(querySide[query]);
   if (step === null || !headsState.sets.length) return null;
   const rows = headsState.sets.map(({ rows: own }) => own.row(step));
-  const values = keySide.map((item) => rows.reduce((sum, row) => sum + itemWeight(row, item), 0) / rows.length);
+  const values = keySide.map((item) => (!isWanted(querySide[query], item) ? NaN : rows.reduce((sum, row) => sum + itemWeight(row, item), 0) / rows.length));
   return { values, largest: Math.max(...values.filter((value) => !Number.isNaN(value)), 1e-9) };
 }
 
@@ -298,7 +321,7 @@ function headsUnder(event) {
 
 function headsTip({ side, item }) {
   const title = make('strong', 'tip-title', item.label);
-  if (side === 0) return [title, factList([...(item.frame >= 0 ? [['step', item.frame + 1]] : []), ['position', item.unit[1] - 1]])];
+  if (side === 0) return [title, factList([...(item.frame >= 0 ? [[stepWord, item.frame + 1]] : []), ['position', item.unit[1] - 1]])];
   const query = activeQueries();
   const facts = [['position', item.stop - item.start > 1 ? `${item.start} to ${item.stop - 1}` : item.start]];
   const step = query && query.length ? itemStep(querySide[query[0]]) : rowStepOf(data.frames[state.frame], state.convention);

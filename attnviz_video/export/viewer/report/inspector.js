@@ -13,7 +13,9 @@ function currentCard() {
   const facts = [['token id', data.tokens.ids[nPrompt + step]], ['position', nPrompt + step]];
   if (logProbability !== null) facts.unshift(['probability', probabilityText(Math.exp(logProbability))]);
   const token = make('p', 'token-line', make('span', 'u current-token', inline(textOf(nPrompt + step)) || ' '));
-  const own = card(`Step ${state.frame + 1} of ${data.frames.length}`, token, factList(facts), candidateBars(step));
+  const title = `${isEncoding ? 'Token' : 'Step'} ${state.frame + 1} of ${data.frames.length}`;
+  if (isEncoding && shownRow()) facts.push(['on itself', weightText(shownRow()[nPrompt + step], coding())]);
+  const own = card(title, token, factList(facts), ...candidatesOf(step));
   own.id = 'current-card';
   return own;
 }
@@ -31,11 +33,12 @@ function rowCard() {
     ['entropy', `${facts.entropy.toFixed(2)} nat`],
     ['spread as over', `${Math.exp(facts.entropy).toFixed(Math.exp(facts.entropy) < 10 ? 1 : 0)} even keys`],
     ['largest weight', weightText(facts.largest, coding())],
+    ['ten largest together', percent(topShare(row, TOP_KEYS))],
     ['sum', facts.sum.toFixed(3)],
     ['keys', facts.keys],
   ];
   const own = card(title, factList(list));
-  if (several) own.append(button('back to one step (Esc)', 'Show the current step again', clearMarks, 'wide'));
+  if (several) own.append(button(`back to one ${stepWord} (Esc)`, `Show the current ${stepWord} again`, clearMarks, 'wide'));
   return own;
 }
 
@@ -56,7 +59,7 @@ function pinCard() {
   const word = pinned.length > 1 ? 'weight now, sum' : 'weight now';
   const facts = state.brushed.length ? [] : [[word, Number.isNaN(now) ? 'not seen' : weightText(now, coding())]];
   if (pinned.length > 1 && facts.length) facts.push(['weight now, mean', Number.isNaN(now) ? '–' : shortWeight(now / pinned.length)]);
-  if (known.length) facts.push(['mean over steps', shortWeight(known.reduce((sum, weight) => sum + weight, 0) / known.length)]);
+  if (known.length) facts.push([`mean over ${stepWord}s`, shortWeight(known.reduce((sum, weight) => sum + weight, 0) / known.length)]);
   own.append(factList(facts), make('h3', '', 'Tokens that read it most'), readers(weights));
   own.append(button('unpin (Esc)', 'Let go of everything that is pinned', clearMarks, 'wide'));
   return own;
@@ -70,7 +73,7 @@ function readers(weights) {
   for (const [weight, number] of order) {
     const fill = make('span', 'bar-fill');
     fill.style.width = `${(100 * weight) / order[0][0]}%`;
-    const go = button('', `Go to step ${number + 1}`, () => goTo(number), 'reader');
+    const go = button('', `Go to ${stepWord} ${number + 1}`, () => goTo(number), 'reader');
     const word = make('span', 'piece', make('span', 'soft', `${number + 1} `), inline(textOf(nPrompt + data.frames[number])) || ' ');
     go.append(word,
       make('span', 'bar-track', fill), make('span', 'number', weightText(weight, coding())));

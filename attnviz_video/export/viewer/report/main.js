@@ -6,8 +6,9 @@ function buildTitle() {
   document.getElementById('title').title = title;
   const badges = [];
   if (data.status !== 'complete') badges.push(make('span', 'badge', data.status === 'failed' ? 'recording failed' : 'recording incomplete'));
+  if (isEncoding) badges.push(make('span', 'badge', 'one pass over a text'));
   if (data.kind === 'replay') badges.push(make('span', 'badge', 'replayed answer'));
-  document.getElementById('subtitle').replaceChildren(`${data.model} · sample ${data.sample} · ${data.frames.length} steps `, ...badges);
+  document.getElementById('subtitle').replaceChildren(`${data.model} · sample ${data.sample} · ${data.frames.length} ${stepWord}s `, ...badges);
 }
 
 /** The numbers of the page for tests: nothing of it can change anything. */

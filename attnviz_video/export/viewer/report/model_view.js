@@ -23,7 +23,7 @@ function buildModelBar() {
   if (data.pictures.length) choices.push(['map', 'maps']);
   if (!choices.some(([what]) => what === modelState.what)) modelState.what = choices[0] ? choices[0][0] : '';
   const what = segmented('What is shown of every head', choices, () => modelState.what, (value) => setModel({ what: value }));
-  const over = segmented('Of which steps', [['step', 'this step'], ['mean', 'mean over steps']], () => modelState.over,
+  const over = segmented(`Of which ${stepWord}s`, [['step', `this ${stepWord}`], ['mean', `mean over ${stepWord}s`]], () => modelState.over,
     (value) => setModel({ over: value }));
   modelBar.replaceChildren(what, over, make('span', 'soft grow', ''), make('span', 'legend'));
 }
@@ -49,7 +49,7 @@ function modelGeometry() {
   const isMap = modelState.what === 'map';
   const least = isMap ? 44 : 16;
   let width = Math.max(least, Math.min(isMap ? 150 : 170, (wide - MODEL_LEFT) / columns));
-  let height = Math.max(isMap ? 40 : 15, Math.min(isMap ? 150 : 34, (high - MODEL_TOP) / data.nLayers));
+  let height = Math.max(isMap ? 40 : 10, Math.min(isMap ? 150 : 34, (high - MODEL_TOP) / data.nLayers));
   if (isMap) {
     height = Math.max(height, Math.min(width / aspect(data.pictures[0]), 110));
     width = Math.min(width, Math.max(40, height * aspect(data.pictures[0]) + 4));
@@ -84,7 +84,7 @@ function paintModel() {
   const place = modelGeometry();
   const context = fitCanvas(modelCanvas, place.total, place.tall);
   const columns = modelColumns();
-  context.font = '12px system-ui, sans-serif';
+  context.font = `${place.height < 14 ? 11 : 12}px system-ui, sans-serif`;
   context.textBaseline = 'middle';
   context.textAlign = 'left';
   const values = modelState.what === 'map' ? null : modelLayers().map((layer) => columns.map((head) => modelValue(layer, head)));
@@ -94,7 +94,7 @@ function paintModel() {
   for (const layer of modelLayers()) {
     if (!inSight.has(layer)) continue;
     const y = MODEL_TOP + layer * place.height;
-    if (place.height >= 14 || layer % 2 === 0) {
+    if (place.height >= 11.5 || layer % 2 === 0) {
       context.fillStyle = layer === state.layer ? themed('accent') : themed('ink-soft');
       context.fillText(`layer ${layer}`, 4, y + place.height / 2);
     }

@@ -101,3 +101,11 @@ function probabilityText(probability) {
   if (probability < 1 && probability > 0.9995) return '> 99.9 %';
   return `${(100 * probability).toFixed(1)} %`;
 }
+
+function bytesOfBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}

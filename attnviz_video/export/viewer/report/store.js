@@ -2,6 +2,10 @@
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const nPrompt = data.nPrompt;
+/** One pass of an encoder over a text: every token is current once, and its row sees all of them. */
+const isEncoding = data.kind === 'encoding';
+/** What the page goes through. */
+const stepWord = isEncoding ? 'token' : 'step';
 /**
  * The row number of every query that has a row, by the answer token that it produced; a negative number stands for a
  * query of the prompt: -1 is the one before step 0. Prompt rows come first in every block.
@@ -10,7 +14,7 @@ const nPromptRows = data.promptRows ? nPrompt - 1 : 0;
 const rowNumber = new Map(data.rowSteps.map((step, number) => [step, nPromptRows + number]));
 for (let query = 0; query < nPromptRows; query++) rowNumber.set(query - nPrompt + 1, query);
 const frameSet = new Set(data.frames);
-const nColumns = nPrompt + (data.rowSteps.length ? Math.max(...data.rowSteps) : 0);
+const nColumns = isEncoding ? data.nPositions : nPrompt + (data.rowSteps.length ? Math.max(...data.rowSteps) : 0);
 /** 1 for patches, 0 for text, per position; the image of every patch. */
 const imageOf = new Int16Array(data.nPositions).fill(-1);
 const patchOf = new Int32Array(data.nPositions).fill(-1);
@@ -18,14 +22,6 @@ data.patches.forEach((positions, image) => positions.forEach((position, patch) =
   imageOf[position] = image;
   patchOf[position] = patch;
 }));
-
-function bytesOfBase64(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
 
 /** The bytes of a text of `text_of` (export/report_rows.py): 13 bits to two characters of 91. */
 function bytesOfText(text) {
@@ -76,7 +72,7 @@ class RowSet {
   /** The row that produced answer token `step`; what it does not see is left out. */
   row(step) {
     const start = rowNumber.get(step) * nColumns;
-    return this.values.subarray(start, start + nPrompt + step);
+    return this.values.subarray(start, start + (isEncoding ? nColumns : nPrompt + step));
   }
 }
 

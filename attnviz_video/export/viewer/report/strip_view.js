@@ -3,7 +3,7 @@
 const strip = document.getElementById('strip');
 const STRIP_LABEL = 118;
 const STRIP_VALUE = 66;
-const BAND = 12;
+const BAND = 14;
 let stripCurves = null;
 let stripKey = '';
 
@@ -40,7 +40,7 @@ function curves() {
     list.push({ name: 'sink share', color: themed('sink-fill'), top: null, text: percent, values: facts.map((f) => (f ? f.sinkShare : NaN)) });
   }
   const probabilities = data.frames.map((step) => data.steps[step][2][0]?.[2] ?? NaN);
-  if (probabilities.some((value) => !Number.isNaN(value))) {
+  if (!isEncoding && probabilities.some((value) => !Number.isNaN(value))) {
     list.push({ name: 'top-1 probability', color: themed('token-current'), top: 1, text: probabilityText, values: probabilities });
   }
   if (pinned.length) {
@@ -134,14 +134,12 @@ function paintSegments(context, place) {
     const width = (stop - start) * cell;
     context.fillStyle = themed(colors[segments[start]] || 'segment-other');
     context.fillRect(x, 0, Math.max(1, width - 1), BAND);
-    const name = { think: '<think>', answer: '<answer>' }[segments[start]];
-    if (name) {
-      context.font = '10px system-ui, sans-serif';
-      context.textBaseline = 'middle';
-      context.textAlign = 'left';
-      context.fillStyle = themed('ink');
-      if (context.measureText(name).width + 8 < width) context.fillText(name, x + 4, BAND / 2 + 0.5);
-    }
+    const name = data.segmentNames[segments[start]];
+    context.font = '11px system-ui, sans-serif';
+    context.textBaseline = 'middle';
+    context.textAlign = 'left';
+    context.fillStyle = themed('ink');
+    if (context.measureText(name).width + 8 < width) context.fillText(name, x + 4, BAND / 2 + 0.5);
     start = stop;
   }
 }
@@ -177,7 +175,7 @@ strip.addEventListener('pointermove', (event) => {
   if (event.buttons & 1) goTo(stripFrame(event));
   const number = stripFrame(event);
   const facts = curves().map((curve) => [curve.name, curve.text(curve.values[number])]);
-  const title = `step ${number + 1}: ${inline(textOf(nPrompt + data.frames[number]))}`;
+  const title = `${stepWord} ${number + 1}: ${inline(textOf(nPrompt + data.frames[number]))}`;
   showTooltip(event, [make('strong', 'tip-title', title), factList(facts)]);
 });
 strip.addEventListener('pointerleave', hideTooltip);

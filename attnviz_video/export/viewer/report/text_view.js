@@ -12,8 +12,6 @@ let firstOfPosition = new Map();
 let dragStart = null;
 let dragged = false;
 
-const SEGMENT_NAMES = { prompt: 'prompt', think: 'thinking', answer: 'answer', other: 'response' };
-
 function buildText() {
   shownUnits = data.units[state.showPrompt];
   unitBoxes = [];
@@ -23,44 +21,20 @@ function buildText() {
   shownUnits.forEach((unit, index) => {
     const segment = unit[5];
     if (!section || section.dataset.segment !== segment) {
-      section = make('div', `section section-${segment}`, make('h2', '', SEGMENT_NAMES[segment]));
+      section = make('div', `section section-${segment}`, make('h2', '', data.segmentNames[segment]));
       section.dataset.segment = segment;
       section.append(make('div', 'flow'));
       sections.push(section);
     }
-    const boxes = [];
-    appendUnit(section.lastChild, unit, index, boxes);
+    const kind = unit[4] >= 0 ? 'chip' : unit[3] ? 'special' : '';
+    // Special tokens of a chat template stand close; those of an encoder are words of its text.
+    const isWord = isEncoding && (kind || (index && shownUnits[index - 1][3] && unit[2][0] !== ' '));
+    if (isWord && section.lastChild.childNodes.length) section.lastChild.append(' ');
+    const boxes = appendUnit(section.lastChild, unit[2], kind, index);
     unitBoxes.push({ boxes, look: null });
     for (let position = unit[0]; position < unit[1]; position++) firstOfPosition.set(position, index);
   });
   textPanel.replaceChildren(...sections);
-}
-
-/** The boxes of one unit: runs of text, with newlines and bare spaces as faint marks. */
-function appendUnit(flow, unit, index, boxes) {
-  const add = (text, kind = '') => {
-    const box = make('span', `u ${kind}`.trim(), text);
-    box.dataset.unit = index;
-    boxes.push(box);
-    flow.append(box);
-  };
-  if (unit[3]) {
-    add(unit[2], unit[4] >= 0 ? 'chip' : 'special');
-    flow.append('\u200b');
-    return;
-  }
-  for (const run of unit[2].match(/\n+|[^\n]+/g) || ['']) {
-    if (run[0] === '\n') {
-      add(run.length <= 3 ? '⏎'.repeat(run.length) : `⏎×${run.length}`, 'mark');
-      for (let i = 0; i < Math.min(2, run.length); i++) flow.append(make('br'));
-    } else if (!run.trim()) {
-      add(run.length <= 3 ? '␣'.repeat(run.length) : `␣×${run.length}`, 'mark');
-    } else {
-      const inner = run.replace(/^ +/, '');
-      if (inner.length < run.length) flow.append(' '.repeat(run.length - inner.length));
-      add(inner);
-    }
-  }
 }
 
 /** The largest letters with which all of the text is in sight; the smallest where that cannot be. */
@@ -109,7 +83,7 @@ function unitLook(unit, row, scale, { brushed, current, last }) {
   if (image >= 0) return { level: 0, kind: 'chip' };
   for (const position of brushed) if (position >= unitStart && position < unitStop) return { level: 0, kind: 'brushed' };
   if (!brushed.size && current >= unitStart && current < unitStop) return { level: 0, kind: 'current' };
-  if (unitStop > last) return { level: 0, kind: 'later' };
+  if (unitStop > last && !isEncoding) return { level: 0, kind: 'later' };
   if (!row) return { level: 0, kind: 'bare' };
   if (unitStop > row.length) return { level: 0, kind: 'later' };
   const level = state.analysis.level(sumAsNumpy(row, unitStart, unitStop), scale.text);
