@@ -1,4 +1,4 @@
-"""Record the shipped trace, samples/demo_trace/ (all layers, heads and rows), and paint the README's picture from it.
+"""Record the shipped trace, samples/demo_trace/ (all layers, heads and rows); the README's pictures are made from it.
 
     python samples/make_demo_trace.py
 
@@ -12,23 +12,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
-from attnviz_video.analysis.scores import score
-from attnviz_video.api import load, open_trace, pictures_from
-from attnviz_video.capture.start_phrase import find_in_pieces
+from attnviz_video.api import load, pictures_from
 from attnviz_video.config import RunConfig
 from attnviz_video.config.compose import parse, replace_settings
 from attnviz_video.config.demo import demo_config
 from attnviz_video.pipeline import record_sample
 from attnviz_video.progress import StandardError
-from attnviz_video.render.frame import FramePainter
 from attnviz_video.sources.dataset import load_sample
 
 TRACE = Path("samples/demo_trace")
-PICTURE = Path("docs/pictures/demo.png")
-#: The README's picture shows the frame of this phrase's last word.
-PHRASE = "red circle"
 
 
 def record_demo(config: RunConfig) -> None:
@@ -43,23 +35,8 @@ def record_demo(config: RunConfig) -> None:
         shutil.copytree(recording.trace_folder, TRACE)
 
 
-def paint_picture(config: RunConfig, layer: int) -> None:
-    """Paint the frame on which the phrase is complete."""
-    trace = open_trace(TRACE).data
-    pieces = [token.piece for token in trace.tokens[trace.n_prompt :]]
-    found = find_in_pieces(pieces, PHRASE, "first")
-    if found is None:
-        raise SystemExit(f"the model did not write {PHRASE!r}: {trace.answer_text}")
-    scores = score(trace, layer, config.analysis)
-    painter = FramePainter(scores, config.render)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(painter.frame(scores.steps.index(found[1] - 1))).resize((1280, 720), Image.Resampling.LANCZOS).save(
-        PICTURE, optimize=True
-    )
-
-
 def main() -> None:
-    """Record, then paint."""
+    """Record."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     config = parse(RunConfig, ["--config", str(demo_config())], prog="make_demo_trace.py", description="")
     relative = {
@@ -69,7 +46,6 @@ def main() -> None:
     }
     config = replace_settings(config, relative)
     record_demo(config)
-    paint_picture(config, (config.capture.layer_idx or (20,))[0])
 
 
 if __name__ == "__main__":
