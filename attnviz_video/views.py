@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from attnviz_video.config import FigureConfig, RenderConfig, ReportConfig
+from attnviz_video.config import FigureConfig, PlotConfig, RenderConfig, ReportConfig
 from attnviz_video.config.compose import replace_settings
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnviz_video.analysis.tables import Queries, Table, TableName
+    from attnviz_video.export.displayed import DisplayedFiles
     from attnviz_video.export.report.write import Report
 
 
@@ -29,7 +30,13 @@ class Trace:
     """A recorded generation, opened for reading; nothing here needs the model or torch."""
 
     folder: Path
+    #: Everything the trace knows.
     data: TraceData
+
+    def __repr__(self) -> str:
+        """One line: tokens and rows of a trace would fill the screen."""
+        kept = "complete" if self.data.status == "complete" else "incomplete"
+        return f"Trace({str(self.folder)!r}: {self.data.header.model.short_name}, {self.n_steps} steps, {kept})"
 
     @property
     def answer(self) -> str:
@@ -88,18 +95,40 @@ class Trace:
         *,
         queries: Queries = "answer",
         top_keys: int = 5,
+        words: bool = False,
+        steps: Sequence[int] | None = None,
     ) -> Table:
         """The numbers of one layer as named columns; see `analysis.tables.TABLES` for what there is.
 
         Without `layer`, the first that the trace was made for. `queries="all"` takes the prompt's rows as well.
+        `words` merges word pieces: summed as keys, averaged as queries (see `analysis.word_tables`). `steps` are
+        numbers of the video's footer, from 1 or, negative, from the end; without them, all rows are taken.
 
         Raises:
-            UsageError, TraceError: a layer or head that the model does not have or the trace does not hold.
+            UsageError, TraceError: a layer, head or step that there is not, or that the trace does not hold.
         """
         from attnviz_video.analysis.tables import LayerRows, make_table
+        from attnviz_video.analysis.word_tables import make_word_table
 
         chosen = shown_layers(self, None if layer is None else (layer,))[0]
-        return make_table(what, LayerRows(self.data, chosen, str(head), queries), top_keys)
+        only = None if steps is None else self._queries_of(steps, queries)
+        rows = LayerRows(self.data, chosen, str(head), queries, only)
+        merged = words and what != "masked"
+        return make_word_table(what, rows, top_keys) if merged else make_table(what, rows, top_keys)
+
+    def _queries_of(self, steps: Sequence[int], queries: Queries) -> frozenset[int]:
+        """Positions of the queries of steps that are numbered as in the video's footer."""
+        from attnviz_video.analysis.encoding import as_steps
+        from attnviz_video.analysis.scores import shown_steps
+        from attnviz_video.export.figures.steps import frames_of_steps
+
+        if queries == "all" and not self.data.is_encoding:
+            raise UsageError(
+                "--steps names rows of the answer, and --queries all asks for the prompt's too; leave one out"
+            )
+        shown = shown_steps(as_steps(self.data))
+        first = 0 if self.data.is_encoding else self.data.n_prompt - 1
+        return frozenset(first + shown[frame] for frame in frames_of_steps(steps, len(shown)))
 
     def to_pandas(self, what: TableName = "given", layer: int | None = None, **more: Any) -> pd.DataFrame:
         """The same as a pandas DataFrame (extra `tables`).
@@ -111,6 +140,57 @@ class Trace:
         from attnviz_video.export.table_files import to_pandas
 
         return to_pandas(self.table(what, layer, **more))
+
+    def video(
+        self, path: str | Path | None = None, *, progress: Progress | None = None, **settings: object
+    ) -> DisplayedFiles:
+        """Make the side-by-side video; the result shows itself in a notebook and names its `path`.
+
+        Without `path` it stands beside the trace. `settings` are the long flags of `render` by name (`layer_idx=20`,
+        `colormap="cividis"` …); a list of layers gives a video each (`paths`).
+
+        Raises:
+            TraceError, UsageError, EnvironmentFault: see `pipeline.render_outputs`.
+        """
+        from attnviz_video.export.displayed import DisplayedFiles
+
+        # A path given in Python is meant: what stands there is replaced.
+        named = {} if path is None else {"output": str(path), "overwrite": True}
+        config = replace_settings(RenderConfig(), {**settings, **named})
+        return DisplayedFiles(tuple(videos_beside(self, config, progress or StandardError())))
+
+    def figure(
+        self, path: str | Path | None = None, *, progress: Progress | None = None, **settings: object
+    ) -> DisplayedFiles:
+        """Draw one step (`step=12`) or a filmstrip (`filmstrip=5`, `steps=[3, 17]`); a notebook shows the result.
+
+        Without `path` it is a PNG beside the trace, or what `format` names. `settings` are the long flags of `figure`
+        by name.
+
+        Raises:
+            TraceError, UsageError, EnvironmentFault: see `export.figures.write.write_figures`.
+        """
+        from attnviz_video.export.displayed import DisplayedFiles
+
+        config = replace_settings(FigureConfig(), drawn_as(path, settings))
+        return DisplayedFiles(tuple(figures_beside(self, config, progress or StandardError())))
+
+    def plot(
+        self, what: str = "matrix", path: str | Path | None = None, *, progress: Progress | None = None,
+        **settings: object,
+    ) -> DisplayedFiles:  # fmt: skip
+        """Plot this trace (see `export.plots.settings` for what there is); a notebook shows the result.
+
+        Without `path` it is a PNG beside the trace, or what `format` names. `settings` are the long flags of `plot` by
+        name (`layer_idx=20`, `words=True` …); of several layers there may be a plot each (`paths`).
+
+        Raises:
+            UsageError, TraceError, EnvironmentFault: see `export.plots.write.write_plots`.
+        """
+        from attnviz_video.export.displayed import DisplayedFiles
+
+        config = replace_settings(PlotConfig(), {**drawn_as(path, settings), "what": what})
+        return DisplayedFiles(tuple(plots_beside(self, config, progress or StandardError())))
 
     def report(self, path: str | Path | None = None, *, progress: Progress | None = None, **settings: object) -> Report:
         """Make the interactive page of this trace; the result shows itself in a notebook and names its `path`.
@@ -125,6 +205,19 @@ class Trace:
         named = {} if path is None else {"output": str(path), "overwrite": True}
         config = replace_settings(ReportConfig(), {**settings, **named})
         return report_beside(self, config, progress or StandardError())
+
+    def _repr_html_(self) -> str:
+        from attnviz_video.export.trace_card import trace_card
+
+        return trace_card(self.data, self.folder)
+
+
+def drawn_as(path: str | Path | None, settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings of a figure that Python asks for: a PNG where nothing else is said, since notebooks show no PDF."""
+    if path is not None:
+        # A path given in Python is meant: what stands there is replaced.
+        return {**settings, "output": str(path), "overwrite": True}
+    return {**settings} if "output" in settings else {"format": "png", **settings}
 
 
 def open_trace(folder: str | Path, progress: Progress | None = None) -> Trace:
@@ -239,6 +332,23 @@ def figures_beside(trace: Trace, config: FigureConfig, progress: Progress) -> li
 
     layers = shown_layers(trace, config.layer_idx)
     return write_figures(trace.data, trace.folder, layers, config.analysis, config.render, config.figure, progress)
+
+
+def plots_beside(trace: Trace, config: PlotConfig, progress: Progress) -> list[Path]:
+    """The plots that are asked for, beside the trace's folder unless `-o` or `--output_dir` say otherwise.
+
+    Raises:
+        AttnVizError: as `Trace.plot`.
+    """
+    from attnviz_video.export.plots.write import write_plots
+
+    header = trace.data.header
+    recorded = tuple(sorted({*header.head_layers, *header.mean_layers}))
+    layers = recorded if config.layer_idx == "all" else shown_layers(trace, config.layer_idx)
+    return write_plots(
+        trace.data, trace.folder, layers, config.analysis, config.render, config.plot, progress,
+        layers_named=config.layer_idx is not None,
+    )  # fmt: skip
 
 
 def report_beside(trace: Trace, config: ReportConfig, progress: Progress) -> Report:

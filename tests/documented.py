@@ -13,6 +13,9 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _PROGRAM = ("python", "visualize_heatmap.py")
 #: A line that stands for any number of left-out lines.
 LEFT_OUT = "…"
+#: Weights are printed with four digits; the last one may differ on another machine.
+ROUNDING = 0.0002
+_NUMBER = re.compile(r"\d+\.\d+(?:e-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,24 @@ def differs(shown: str, printed: str) -> str:
         if line.strip() == LEFT_OUT:
             may_skip = True
             continue
-        if line not in rest or (not may_skip and rest.index(line) != 0):
+        place = next((place for place, other in enumerate(rest) if _is_same(line, other)), None)
+        if place is None or (place and not may_skip):
             return f"shown: {line!r}\nprinted: {rest[:1]}"
-        rest, may_skip = rest[rest.index(line) + 1 :], False
-    return "" if may_skip or not rest else f"printed after it: {rest[0]!r}"
+        rest, may_skip = rest[place + 1 :], False
+    return "" if may_skip or not any(rest) else f"printed after it: {rest[0]!r}"
+
+
+def _is_same(shown: str, printed: str) -> bool:
+    """Whether two lines have the same words, and numbers that a machine's rounding may have made of one another."""
+    words, others = shown.split(), printed.split()
+    return len(words) == len(others) and all(
+        word == other or (_NUMBER.fullmatch(word) and _NUMBER.fullmatch(other) and _is_near(float(word), float(other)))
+        for word, other in zip(words, others, strict=True)
+    )
+
+
+def _is_near(one: float, other: float) -> bool:
+    return abs(one - other) <= ROUNDING
 
 
 def numbers_without_source(page: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -42,6 +44,14 @@ def test_rows_and_columns_have_different_names(capsys: pytest.CaptureFixture[str
     assert "columns of less weight are left out; -o FILE.csv" in listed(capsys, "--what", "weights")
 
 
+def test_words_merge_pieces_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = listed(capsys, "--words", "--what", "received", "--queries", "all").splitlines()
+    assert lines[0].endswith("word pieces merged: summed over keys, averaged over queries")
+    assert lines[1].split()[:5] == ["key", "key_word", "key_tokens", "role", "words_that_see_it"]
+    table = open_trace(DEMO).table("received", 20, queries="all", words=True)
+    assert len(lines) == 2 + table.n_lines
+
+
 def test_files_hold_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for ending, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         path = tmp_path / f"matrix{ending}"
@@ -68,7 +78,10 @@ def test_json_on_the_terminal_and_for_a_file(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--what", "nothing"], "error: --what: expected one of given, weights, received, shares, got 'nothing'"),
+        (
+            ["--what", "nothing"],
+            "error: --what: expected one of given, weights, received, shares, masked, got 'nothing'",
+        ),
         (["--layer_idx", "99"], "error: --layer_idx 99: the model has layers 0 to 21 (or -22 to -1)"),
         (["--head", "99"], "error: --head 99 is out of range: the model has query heads 0 to"),
         (["--top_keys", "0"], "error: --top_keys: expected a whole number of at least 1, got 0"),
@@ -80,3 +93,15 @@ def test_what_cannot_be_listed(flags: list[str], message: str, capsys: pytest.Ca
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(message)
+
+
+def test_rows_of_some_steps_only_numbered_as_in_the_video(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = list(csv.reader(io.StringIO(listed(capsys, "--what", "shares", "--format", "csv"))))
+    some = list(csv.reader(io.StringIO(listed(capsys, "--what", "shares", "--format", "csv", "--steps", "17,-1"))))
+    assert some == [whole[0], whole[17], whole[-1]]
+    assert len(listed(capsys, "--steps", "17", "--top_keys", "4").splitlines()) == 2 + 4
+    assert cli.main(["table", str(DEMO), "--steps", "54"]) == 2
+    assert "--steps 54: this video has steps 1 to 53 (or -53 to -1 from the end)" in capsys.readouterr().err
+    assert cli.main(["table", str(DEMO), "--steps", "5", "--queries", "all"]) == 2
+    said = "--steps names rows of the answer, and --queries all asks for the prompt's too; leave one out"
+    assert said in capsys.readouterr().err

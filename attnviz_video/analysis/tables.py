@@ -3,6 +3,8 @@
 A row of the attention matrix says where one query looks and sums to 1 (`given`, `weights`, `shares`). A column says how
 much attention one position gets from all queries that see it, and sums to anything (`received`). The two are never
 called by the same name.
+
+In an encoding (one pass over a text) nothing is produced: a row is that of the query's own token.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from jaxtyping import Float
 from attnviz_video.analysis.heads import check_recorded, parse_head, reduce_heads, reduce_rows, resolve_layer
 from attnviz_video.analysis.regions import regions_of
 from attnviz_video.analysis.shares import row_shares
+from attnviz_video.core.tokens import SEGMENT_NAMES
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError
 
@@ -27,8 +30,9 @@ TABLES: Mapping[str, str] = {
     "weights": "the attention matrix: one line per query, one column per key",
     "received": "how much attention every position received, as a sum and a mean over the queries that see it",
     "shares": "where every row lies as a whole: text, each image, first token; entropy and maximum",
+    "masked": "what an encoder would put in place of each mask token: one line per mask and candidate",
 }
-TableName = Literal["given", "weights", "received", "shares"]
+TableName = Literal["given", "weights", "received", "shares", "masked"]
 #: The queries whose rows are taken: those that produced the answer, or the prompt's own as well.
 Queries = Literal["answer", "all"]
 
@@ -40,6 +44,12 @@ class Table:
     #: What the numbers are, in one line.
     title: str
     columns: Mapping[str, Sequence[Any] | np.ndarray]
+
+    def __repr__(self) -> str:
+        """One line: the numbers would fill the screen."""
+        names = list(self.columns)
+        shown = ", ".join(names if len(names) <= 10 else [*names[:9], f"… {len(names) - 9} more"])
+        return f"Table({self.title!r}: {self.n_lines} lines of {shown})"
 
     @property
     def n_lines(self) -> int:
@@ -58,13 +68,23 @@ class LayerRows:
     layer: int
     head: str = "mean"
     queries: Queries = "answer"
+    #: Positions of the queries whose rows are wanted; None takes all of `queries`.
+    only: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", resolve_layer(self.trace.header, self.layer))
         check_recorded(self.trace.header, self.layer, parse_head(self.head))
+        if self.trace.is_encoding:
+            object.__setattr__(self, "queries", "all")
         if self.queries == "all" and self.trace.header.query_rows != "all":
             raise TraceError(
                 "the rows of the prompt were not recorded in this trace; record again with --record_rows all"
+            )
+        header, head = self.trace.header, parse_head(self.head)
+        if self.queries == "all" and head.kind != "one" and len(header.heads) < header.model.n_heads:
+            raise TraceError(
+                f"the prompt's rows hold {len(header.heads)} of {header.model.n_heads} heads in this trace, which is "
+                f"no {head}; name one of them with --head, or record again with --record_rows all --heads all"
             )
 
     @property
@@ -73,34 +93,39 @@ class LayerRows:
         return f"layer {self.layer}, {parse_head(self.head)}"
 
     def __iter__(self) -> Iterator[tuple[int, Float[np.ndarray, "keys"]]]:
-        """Position of each query, and its row over all positions up to its own, float32."""
+        """Position of each wanted query, and its row over all positions that it sees, float32: those up to its own, in
+        an encoding all of them.
+        """
         head, n_prompt = parse_head(self.head), self.trace.n_prompt
         if self.queries == "all":
-            yield from self._prompt_rows()
+            yield from ((query, row) for query, row in self._prompt_rows() if self._is_wanted(query))
         for step in self.trace.steps:
-            if step.recorded:
+            if step.recorded and self._is_wanted(n_prompt - 1 + step.index):
                 yield n_prompt - 1 + step.index, reduce_heads(self.trace, step.index, self.layer, head)
 
+    def _is_wanted(self, query: int) -> bool:
+        return self.only is None or query in self.only
+
     def _prompt_rows(self) -> Iterator[tuple[int, Float[np.ndarray, "keys"]]]:
-        """The prompt's own queries, all but its last, which produced the first token of the answer."""
+        """The prompt's own queries, all but its last, which produced the first token of the answer; in an encoding
+        that one too.
+        """
         head, header = parse_head(self.head), self.trace.header
         rows = self.trace.rows.prompt_rows(self.layer)
         if head.kind == "one":
             rows = rows[[header.heads.index(head.number)]]
         for query in range(rows.shape[1]):
-            yield query, reduce_rows(rows[:, query, : query + 1], head)
+            yield query, reduce_rows(rows[:, query, : self.trace.seen_keys(query)], head)
 
 
 def given(rows: LayerRows, top_keys: int = 10) -> Table:
     """The `top_keys` heaviest keys of every row, heaviest first; of equal ones the earlier position comes first."""
     trace, names = rows.trace, position_names(rows.trace)
-    found: dict[str, list[Any]] = {
-        name: [] for name in ("query", "produced", "token", "rank", "key", "key_token", "weight")
-    }
+    found: dict[str, list[Any]] = {name: [] for name in (*line_columns(trace), "rank", "key", "key_token", "weight")}
     for query, row in rows:
         order = np.argsort(-np.nan_to_num(row, nan=-1.0), kind="stable")[:top_keys]
         for rank, key in enumerate(order.tolist(), 1):
-            line = (query, query + 1, produced(trace, query), rank, key, names[key], float(row[key]))
+            line = (*line_names(trace, query), rank, key, names[key], float(row[key]))
             for column, value in zip(found.values(), line, strict=True):
                 column.append(value)
     return Table(f"heaviest keys of every query, {rows.title}", found)
@@ -114,13 +139,12 @@ def weights(rows: LayerRows) -> Table:
         queries.append(query)
         matrix.append(np.pad(row.astype(np.float32), (0, len(trace.tokens) - len(row)), constant_values=np.nan))
     keys = np.stack(matrix, axis=1) if matrix else np.zeros((len(trace.tokens), 0), np.float32)
+    lines = [line_names(trace, query) for query in queries]
     columns: dict[str, Sequence[Any] | np.ndarray] = {
-        "query": queries,
-        "produced": [query + 1 for query in queries],
-        "token": [produced(trace, query) for query in queries],
+        name: [line[place] for line in lines] for place, name in enumerate(line_columns(trace))
     }
-    last = max((query for query in queries), default=-1)
-    columns |= {f"{key} {names[key]}": keys[key] for key in range(last + 1)}
+    last = max((trace.seen_keys(query) for query in queries), default=0)
+    columns |= {f"{key} {names[key]}": keys[key] for key in range(last)}
     return Table(f"attention weights, query by key, {rows.title}", columns)
 
 
@@ -142,7 +166,7 @@ def received(rows: LayerRows) -> Table:
         {
             "key": list(range(count)),
             "key_token": names,
-            "role": [token.role for token in trace.tokens],
+            **where_it_stands(trace),
             "queries_that_see_it": seen,
             "received_sum": total,
             "received_mean": np.divide(total, seen, out=np.full(count, np.nan), where=seen > 0),
@@ -152,7 +176,36 @@ def received(rows: LayerRows) -> Table:
     )
 
 
+def where_it_stands(trace: TraceData) -> dict[str, list[str]]:
+    """The column that says who wrote each position, or in an encoding which sentence it is in."""
+    if trace.is_encoding:
+        return {"segment": [SEGMENT_NAMES[token.segment] for token in trace.tokens]}
+    return {"role": [token.role for token in trace.tokens]}
+
+
 def shares(rows: LayerRows) -> Table:
+    """Where every row lies as a whole; the sentences of a pair take the place of text and images in an encoding."""
+    return sentence_shares(rows) if rows.trace.is_encoding else region_shares(rows)
+
+
+def sentence_shares(rows: LayerRows) -> Table:
+    """Shares of every row on each sentence (together 1), and its first token, own token, entropy (nats) and maximum."""
+    trace = rows.trace
+    segments = list(dict.fromkeys(token.segment for token in trace.tokens))
+    inside = {segment: np.array([token.segment == segment for token in trace.tokens]) for segment in segments}
+    names = {segment: f"{SEGMENT_NAMES[segment].replace(' ', '_')}_share" for segment in segments}
+    found: dict[str, list[Any]] = {
+        name: [] for name in (*line_columns(trace), *names.values(), "first_token", "own_token", "entropy", "maximum")
+    }
+    for query, row in rows:
+        parts = [float(row[inside[segment]].sum(dtype=np.float64)) for segment in segments]
+        line = (*line_names(trace, query), *parts, float(row[0]), float(row[query]), _entropy(row), float(row.max()))
+        for column, value in zip(found.values(), line, strict=True):
+            column.append(value)
+    return Table(f"shares of every row, {rows.title}", found)
+
+
+def region_shares(rows: LayerRows) -> Table:
     """Shares of every row on text and on each image (together 1), and its first token, entropy (nats) and maximum."""
     trace = rows.trace
     regions = regions_of(trace.layout, len(trace.tokens))
@@ -167,11 +220,9 @@ def shares(rows: LayerRows) -> Table:
         share = row_shares(np.pad(row, (0, max(0, trace.n_prompt - len(row)))), regions, everything)
         step = steps.get(query)
         probability = math.nan if step is None else math.exp(step.log_probability)
-        positive = row[row > 0].astype(np.float64)
-        entropy = -float(np.sum(positive * np.log(positive)))
         images = [float(value) for value in share.images]
         line = (query, query + 1, produced(trace, query), probability, share.shown, *images)
-        line += (float(row[0]), entropy, float(row.max()))
+        line += (float(row[0]), _entropy(row), float(row.max()))
         for column, value in zip(found.values(), line, strict=True):
             column.append(value)
     return Table(f"shares of every row, {rows.title}", found)
@@ -184,8 +235,42 @@ def make_table(name: TableName, rows: LayerRows, top_keys: int = 10) -> Table:
         "weights": lambda: weights(rows),
         "received": lambda: received(rows),
         "shares": lambda: shares(rows),
+        "masked": lambda: masked(rows.trace),
     }
     return makers[name]()
+
+
+def masked(trace: TraceData) -> Table:
+    """What an encoder would put in place of each mask token of its text: raw probabilities over all its vocabulary.
+
+    Raises:
+        TraceError: the trace holds no mask token.
+    """
+    if not trace.masked:
+        raise TraceError(
+            "this trace holds no candidates for mask tokens; record a text with a mask by an encoder that fills them "
+            '(run --model_path MODEL --question "The cat [MASK] on the mat.")'
+        )
+    lines = [
+        (one.position, rank, candidate.piece, candidate.id, candidate.probability)
+        for one in trace.masked
+        for rank, candidate in enumerate(one.candidates, 1)
+    ]
+    names = ("position", "rank", "candidate", "candidate_id", "probability")
+    columns = {name: [line[place] for line in lines] for place, name in enumerate(names)}
+    return Table("what the model would put in place of its mask tokens", columns)
+
+
+def line_columns(trace: TraceData) -> tuple[str, str, str]:
+    """Names of the three columns that name the query of a line."""
+    return ("query", "segment", "token") if trace.is_encoding else ("query", "produced", "token")
+
+
+def line_names(trace: TraceData, query: int) -> tuple[int, int | str, str]:
+    """What stands in them: the query's position, and the token it produced; in an encoding its sentence and itself."""
+    if trace.is_encoding:
+        return query, SEGMENT_NAMES[trace.tokens[query].segment], trace.tokens[query].piece
+    return query, query + 1, produced(trace, query)
 
 
 def produced(trace: TraceData, query: int) -> str:
@@ -210,3 +295,8 @@ def position_names(trace: TraceData) -> list[str]:
         area = "" if len(grids[token.image]) == 1 else f" {grid.area} {number + 1}"
         names.append(f"image {token.image + 1}{area} row {row + 1} col {column + 1}")
     return names
+
+
+def _entropy(row: Float[np.ndarray, "keys"]) -> float:
+    positive = row[row > 0].astype(np.float64)
+    return -float(np.sum(positive * np.log(positive)))

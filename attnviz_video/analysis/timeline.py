@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.shares import row_shares
 from attnviz_video.core.step import StepScalars
 from attnviz_video.core.tokens import Segment
+from attnviz_video.core.trace import TraceData
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +92,24 @@ def row_entropy(row: Float[np.ndarray, "keys"]) -> float:
 
 
 def segment_stretches(scores: Scores) -> tuple[Stretch, ...]:
-    """The segments of the answer as stretches of frames, in order; together they are all frames.
+    """The segments of the answer as stretches of frames, in order; together they are all frames."""
+    return stretches_of(scores.trace, scores.steps)
+
+
+def stretches_of(trace: TraceData, steps: Sequence[int]) -> tuple[Stretch, ...]:
+    """The segments of the answer as stretches of `steps`, in order; together they are all of them.
 
     White space and special tokens that belong to no segment go with the one before, as above the text and in the
     chapters; white space before the first goes with that.
     """
-    answer = scores.trace.tokens[scores.trace.n_prompt :]
+    answer = trace.tokens[trace.n_prompt :]
     own = [token.segment for token in answer]
     for number, token in enumerate(answer):
         if number and own[number] == "other" and (token.special or not token.piece.strip()):
             own[number] = own[number - 1]
     first = next((number for number, token in enumerate(answer) if own[number] != "other" or token.piece.strip()), 0)
     own[:first] = [own[first]] * first if own else []
-    segments = [own[step] for step in scores.steps]
+    segments = [own[step] for step in steps]
     starts = [number for number in range(len(segments)) if number == 0 or segments[number] != segments[number - 1]]
     stops = [*starts[1:], len(segments)]
     return tuple(Stretch(segments[start], start, stop) for start, stop in zip(starts, stops, strict=True))

@@ -44,7 +44,15 @@ def table(arguments: list[str]) -> int:
         layers = shown_layers(trace, settings.layer_idx)
         check_table_target(settings, len(layers))
         tables = [
-            trace.table(settings.what, layer, settings.head, queries=settings.queries, top_keys=settings.top_keys)
+            trace.table(
+                settings.what,
+                layer,
+                settings.head,
+                queries=settings.queries,
+                top_keys=settings.top_keys,
+                words=settings.words,
+                steps=settings.steps,
+            )
             for layer in layers
         ]
         if settings.output is None:

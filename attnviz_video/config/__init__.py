@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.config.compose import from_mapping, parse, replace_settings
 from attnviz_video.config.fields import to_mapping
 from attnviz_video.export.figures.settings import FigureSettings
+from attnviz_video.export.plots.settings import PlotSettings
 from attnviz_video.export.report.settings import ReportSettings
 from attnviz_video.export.settings import ExportSettings
 from attnviz_video.models.settings import ModelSettings
@@ -17,8 +19,8 @@ from attnviz_video.sources.settings import SourceSettings
 from attnviz_video.tracefile.settings import TraceSettings
 
 __all__ = [
-    "FigureConfig", "RenderConfig", "ReportConfig", "RunConfig", "from_mapping", "parse", "replace_settings",
-    "to_mapping",
+    "FigureConfig", "PlotConfig", "RenderConfig", "ReportConfig", "RunConfig", "from_mapping", "parse",
+    "replace_settings", "to_mapping",
 ]  # fmt: skip
 
 
@@ -66,6 +68,25 @@ class FigureConfig:
     figure: FigureSettings = field(default_factory=FigureSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     render: RenderSettings = field(default_factory=RenderSettings, metadata={"only": FIGURE_LOOK})
+
+
+#: What of a frame's look a plot has too; its colour map is its own.
+PLOT_LOOK = (
+    "theme", "token_style", "show_prompt", "heat_alpha", "alpha", "smooth", "grid_lines", "boxes", "title", "caption",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlotConfig:
+    """Everything `plot` needs."""
+
+    layer_idx: tuple[int, ...] | Literal["all"] | None = field(
+        default=None,
+        metadata={"help": "recorded layers to plot, or all of them (default: those that the trace was made for)"},
+    )
+    plot: PlotSettings = field(default_factory=PlotSettings)
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    render: RenderSettings = field(default_factory=RenderSettings, metadata={"only": PLOT_LOOK})
 
 
 #: What of a frame's look a report has too; its reader chooses the rest in the page.

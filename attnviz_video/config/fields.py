@@ -69,8 +69,10 @@ def assemble(config_class: type[ConfigT], values: Mapping[str, object], base: Co
     for item in fields(cast("Any", config_class)):
         annotation = hints[item.name]
         if is_stage(annotation):
-            inner = None if base is None else getattr(base, item.name)
-            chosen[item.name] = assemble(annotation, values, inner)
+            inner, only = None if base is None else getattr(base, item.name), item.metadata.get("only")
+            # A setting that this stage does not offer may be another's of the same name.
+            own = values if only is None else {name: value for name, value in values.items() if name in only}
+            chosen[item.name] = assemble(annotation, own, inner)
         elif item.name in values:
             chosen[item.name] = values[item.name]
     return config_class(**chosen) if base is None else cast("ConfigT", replace(cast("Any", base), **chosen))

@@ -64,7 +64,15 @@ RANGES: Mapping[str, Range] = {
     "filmstrip": Range(low=1, high=60),
     "columns": Range(low=1, high=2),
     "top_keys": Range(low=1),
+    "occurrence": Range(low=1),
+    "threshold": Range(low=0, high=1, open_low=True),
+    "start_layer": Range(),  # the trace knows the valid ones
+    "discard_ratio": Range(low=0, high=0.999),
+    "residual": Range(low=0, high=0.999),
     "dpi": Range(low=72, high=1200),
+    "port": Range(low=0, high=65535),
+    "max_upload_mb": Range(low=0, open_low=True),
+    "keep": Range(low=1),
 }
 #: (smaller, larger): settings that must not cross.
 ORDERED = (("tokens_per_second", "fps"), ("min_pixels", "max_pixels"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnviz_video.analysis.rollout import discard, rollout, with_residual
+from attnviz_video.analysis.rollout import discard, rollout, rollout_from, with_residual
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.testing.planted import one_hot_row, planted_layout, planted_trace
 from attnviz_video.tracefile.read import open_trace
@@ -33,6 +33,8 @@ def test_the_lightest_weights_of_what_a_query_sees_are_discarded() -> None:
     expected = np.array([[1, 0, 0, 0], [0, 0.6, 0, 0], [0, 0.3, 0.5, 0], [0, 0.4, 0.3, 0]], np.float32)
     np.testing.assert_array_equal(discard(matrix, 0.5), expected)
     np.testing.assert_array_equal(discard(matrix, 0.0), matrix)
+    both_ways = discard(np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]], np.float32), 0.4, causal=False)
+    np.testing.assert_array_equal(both_ways, np.array([[0.5, 0, 0.3], [0, 0.8, 0.1]], np.float32))
 
 
 def test_the_demo_trace_layer_by_layer() -> None:
@@ -63,3 +65,26 @@ def test_what_cannot_be_rolled_out_is_refused(tmp_path: Path) -> None:
         rollout(made, 0, start_layer=1)
     with pytest.raises(UsageError, match=r"--discard_ratio: expected 0 up to .* got 1"):
         rollout(made, 1, discard_ratio=1.0)
+
+
+def test_mixtures_of_queries_give_the_rows_of_the_whole_rollout() -> None:
+    trace = open_trace(DEMO)
+    size = len(trace.tokens) - 1
+    lines = np.zeros((2, size))
+    lines[0, 140] = 1
+    lines[1, trace.n_prompt - 1 :] = 1 / len(trace.steps)
+    for chosen in ({}, {"start_layer": 2, "discard_ratio": 0.3, "residual": 0.25}):
+        whole = rollout(trace, 4, **chosen)  # type: ignore[arg-type]
+        found = rollout_from(trace, 4, lines, **chosen)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found[0], whole[140], atol=1e-6)
+        np.testing.assert_allclose(found[1], whole[trace.n_prompt - 1 :].mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_part_of_the_residual_connection_can_be_set() -> None:
+    matrix = np.array([[1, 0], [0.4, 0.6]], np.float32)
+    np.testing.assert_allclose(with_residual(matrix, 0.0), matrix)
+    np.testing.assert_allclose(with_residual(matrix, 0.75)[1], [0.1, 0.9], atol=1e-7)
+    np.testing.assert_array_equal(with_residual(np.zeros((2, 2), np.float32), 0.0), np.eye(2))
+    with pytest.raises(UsageError, match=r"--residual: expected 0 up to .* got 1"):
+        rollout(open_trace(DEMO), 3, residual=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,22 @@ def test_what_was_not_recorded_is_refused(tmp_path: Path, trace: TraceData) -> N
         LayerRows(trace, LAYER, "77")
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", sorted(set(TABLES) - {"masked"}))  # that one is of encodings: test_encoding.py
 def test_every_table_has_columns_of_one_length(trace: TraceData, name: str) -> None:
     table = make_table(name, LayerRows(trace, LAYER, "max"))  # type: ignore[arg-type]
     assert {len(column) for column in table.columns.values()} == {table.n_lines}
     assert table.n_lines > 0
+
+
+def test_the_prompts_rows_of_some_heads_have_no_mean(trace: TraceData) -> None:
+    few = replace(trace, header=replace(trace.header, heads=(0, 2)))
+    with pytest.raises(TraceError, match=r"hold 2 of 4 heads .*, which is no mean over heads; .*--heads all"):
+        LayerRows(few, LAYER, queries="all")
+    assert len(list(LayerRows(few, LAYER, "2", queries="all"))) == len(trace.tokens) - 1
+
+
+def test_a_table_says_in_one_line_what_it_is(trace: TraceData) -> None:
+    said = repr(given(LayerRows(trace, LAYER), top_keys=4))
+    assert said.endswith(": 212 lines of query, produced, token, rank, key, key_token, weight)")
+    assert repr(weights(LayerRows(trace, LAYER))).endswith(" more)")
+    assert len(repr(weights(LayerRows(trace, LAYER)))) < 250

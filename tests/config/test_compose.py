@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from attnviz_video.batch.settings import BatchSettings
 from attnviz_video.config import (
     FigureConfig,
+    PlotConfig,
     RenderConfig,
     ReportConfig,
     RunConfig,
@@ -26,6 +27,7 @@ from attnviz_video.config.fields import settings_of
 from attnviz_video.config.ranges import RANGES
 from attnviz_video.errors import UsageError
 from attnviz_video.export.table_settings import TableSettings
+from attnviz_video.serve.settings import ServeSettings
 
 
 @dataclass(frozen=True)
@@ -322,13 +324,14 @@ def test_a_clash_would_be_noticed() -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    commands = (RunConfig, RenderConfig, FigureConfig, ReportConfig, BatchSettings, TableSettings)
+    stages = (BatchSettings, TableSettings, ServeSettings)
+    commands = (RunConfig, RenderConfig, FigureConfig, PlotConfig, ReportConfig, *stages)
     settings = [setting for command in commands for setting in settings_of(command)]
     numbers = {item.name for item in settings if {int, float} & {item.annotation, *get_args(item.annotation)}}
     assert numbers == set(RANGES)
 
 
-@pytest.mark.parametrize("config_class", [RunConfig, RenderConfig, FigureConfig, ReportConfig])
+@pytest.mark.parametrize("config_class", [RunConfig, RenderConfig, FigureConfig, PlotConfig, ReportConfig])
 def test_every_setting_has_help_and_a_valid_default(config_class: type) -> None:
     assert all(setting.metadata.get("help") for setting in settings_of(config_class))
     config = config_class()

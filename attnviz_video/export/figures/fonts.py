@@ -109,21 +109,26 @@ def _font_file(name: str) -> FontFile:
 
 
 class FigureFonts:
-    """Text of any size in the shipped fonts: each character is drawn by the first font that has it."""
+    """Text of any size: each character is drawn by the first font that has it.
 
-    def __init__(self) -> None:
+    `first` are the files of a regular and a bold TrueType font that stand before the shipped ones.
+    """
+
+    def __init__(self, first: tuple[str, str] | None = None) -> None:
+        self._regular = (*first[:1], *_REGULAR) if first else _REGULAR
+        self._bold = (*first[::-1], *_BOLD) if first else _BOLD
         #: First character of each script that no font has.
         self.missing: dict[str, str] = {}
 
     @property
     def ascent(self) -> float:
         """Height above the baseline for text of one point."""
-        return _font_file(_REGULAR[0]).ascent
+        return _font_file(self._regular[0]).ascent
 
     @property
     def height(self) -> float:
         """Height of a line for text of one point, without leading."""
-        return self.ascent + _font_file(_REGULAR[0]).descent
+        return self.ascent + _font_file(self._regular[0]).descent
 
     def visible(self, text: str) -> str:
         """`text` as it will be drawn: what no font has is written out as `⟨U+XXXX⟩` and noted in `missing`."""
@@ -133,7 +138,7 @@ class FigureFonts:
         """Stretches of `text` that one font draws, in order; `text` must have passed through `visible`."""
         runs: list[tuple[FontFile, str]] = []
         for character in text:
-            font = _font_of(character, bold) or _font_file(_REGULAR[0])
+            font = _font_of(character, self._bold if bold else self._regular) or _font_file(self._regular[0])
             if runs and runs[-1][0] is font:
                 runs[-1] = (font, runs[-1][1] + character)
             else:
@@ -161,13 +166,12 @@ class FigureFonts:
         )
 
     def _drawable(self, character: str) -> bool:
-        if _font_of(character, False) is not None:
+        if _font_of(character, self._regular) is not None:
             return True
         self.missing.setdefault(script_of(character), character)
         return False
 
 
 @cache
-def _font_of(character: str, bold: bool) -> FontFile | None:
-    names = _BOLD if bold else _REGULAR
+def _font_of(character: str, names: tuple[str, ...]) -> FontFile | None:
     return next((font for font in map(_font_file, names) if font.has(character)), None)

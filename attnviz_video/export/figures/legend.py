@@ -37,11 +37,16 @@ def legend_height(sheet: Sheet) -> float:
 
 def draw_legend(
     sheet: Sheet, scores: Scores, scale: ColorScale, region: Region, heat: HeatTable, look: Theme,
-    left: float, top: float, width: float, *, smooth: bool = False,
+    left: float, top: float, width: float, *, smooth: bool = False, measure: str | None = None,
 ) -> None:  # fmt: skip
-    """The colours of a region as painted, with the weights at level 0, one half and 1; `smooth` is said of images."""
+    """The colours of a region as painted, with the weights at level 0, one half and 1; `smooth` is said of images.
+
+    `measure` is what the numbers are where they are not attention, on a scale of their own.
+    """
     fonts, small = sheet.fonts, pt("small.text")
     title, kind = legend_words(region, scores.settings, smooth=smooth)
+    if measure is not None:
+        title, kind = title.replace("attention", measure, 1), "scale of this figure alone"
     baseline = top + fonts.ascent * pt("label.text")
     sheet.words(
         left, baseline, fonts.fit(title, pt("label.text"), width), pt("label.text"), look.color("ink"),
@@ -68,12 +73,13 @@ def draw_legend(
 
 
 def draw_keys(
-    sheet: Sheet, scores: Scores, render: RenderSettings, look: Theme, left: float, top: float, width: float
-) -> float:
-    """What the marks mean, in as many lines as needed; returns the height."""
+    sheet: Sheet, scores: Scores, render: RenderSettings, look: Theme, left: float, top: float, width: float,
+    left_out: Sequence[str] = (),
+) -> float:  # fmt: skip
+    """What the marks mean, in as many lines as needed, but for those `left_out`; returns the height."""
     fonts, size, mark = sheet.fonts, pt("small.text"), pt("key.mark")
     x, y = left, top
-    for name in key_names(scores, render.boxes):
+    for name in [name for name in key_names(scores, render.boxes) if name not in left_out]:
         own = mark + pt("line_gap") + fonts.width(name, size)
         if x > left and x + own > left + width:
             x, y = left, y + line_height(sheet) + pt("line_gap") / 2
@@ -84,17 +90,20 @@ def draw_keys(
 
 
 def draw_caption(
-    sheet: Sheet, scores: Scores, look: Theme, extra: Sequence[str], left: float, top: float, width: float
-) -> float:
+    sheet: Sheet, scores: Scores, look: Theme, extra: Sequence[str], left: float, top: float, width: float,
+    own: Sequence[str] | None = None,
+) -> float:  # fmt: skip
     """Model, layer, heads, convention and sinks, with `extra` before them, in as many lines as needed; returns the
-    height.
+    height. `own` words stand in place of all but the model.
     """
     fonts, size = sheet.fonts, pt("small.text")
     trace = scores.trace
     incomplete = "" if trace.status == "complete" else "recording incomplete"
     guessed = "layout guessed" if trace.layout.guessed else ""
-    words = [*extra, trace.header.model.short_name, *footer_words(scores), replay_words(trace.header), incomplete,
-             guessed]  # fmt: skip
+    told = (trace.header.model.short_name, *footer_words(scores)) if own is None else (
+        *own, trace.header.model.short_name
+    )  # fmt: skip
+    words = [*extra, *told, replay_words(trace.header), incomplete, guessed]
     lines = wrapped([fonts.visible(word) for word in words if word], _SEPARATOR, fonts, size, width)
     for number, line in enumerate(lines):
         baseline = top + number * line_height(sheet) + fonts.ascent * size

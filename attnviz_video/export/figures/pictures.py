@@ -15,7 +15,7 @@ from attnviz_video.analysis.scale import level
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.analysis.shares import RowShares
 from attnviz_video.core.layout import PixelBox
-from attnviz_video.core.scores import FrameWeights
+from attnviz_video.core.scores import Sink
 from attnviz_video.export.figures.boxes import draw_boxes, shown_boxes
 from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import PointBox, Sheet
@@ -68,17 +68,18 @@ def caption_baseline(sheet: Sheet, bottom: float) -> float:
 
 
 def picture_rooms(
-    sheet: Sheet, sizes: Sequence[tuple[int, int]], width: float, tallest: float
+    sheet: Sheet, sizes: Sequence[tuple[int, int]], width: float, tallest: float, *, captions: bool = True
 ) -> tuple[list[PictureRoom], float]:
     """Rooms for images of `sizes` (pixels) in `width` × `tallest` points, arranged as on a frame, from the upper left
     corner on; and the height they take with their captions.
     """
     dots = round(width / sheet.dot), round(tallest / sheet.dot)
-    caption = math.ceil(caption_height(sheet) / sheet.dot)
+    own_caption = caption_height(sheet) if captions else 0.0
+    caption = math.ceil(own_caption / sheet.dot)
     spacing = Spacing(
         gap=round(pt("image.gap") / sheet.dot),
         caption=caption,
-        caption_width=math.ceil(sheet.fonts.width("1  100.0 %", pt("small.text")) / sheet.dot),
+        caption_width=math.ceil(sheet.fonts.width("1  100.0 %", pt("small.text")) / sheet.dot) if captions else 0,
     )
     least = round(pt("image.least") / sheet.dot)
     cells = arrange(sizes, (0, 0, *dots), spacing, [(least, least)] * len(sizes))
@@ -86,7 +87,7 @@ def picture_rooms(
     for (image_width, image_height), (left, top, right, bottom) in zip(sizes, _from_the_corner(cells), strict=True):
         own = fit_inside(image_width, image_height, right - left, bottom - top - caption, (least, least))
         rooms.append(PictureRoom(left * sheet.dot, top * sheet.dot, own[0] * sheet.dot, own[1] * sheet.dot))
-    return rooms, max(room.top + room.height for room in rooms) + caption_height(sheet)
+    return rooms, max(room.top + room.height for room in rooms) + own_caption
 
 
 def _from_the_corner(cells: Sequence[PixelBox]) -> list[PixelBox]:
@@ -150,10 +151,11 @@ def draw_pictures(
         right, bottom = left + view.pixels.shape[1] * sheet.dot, top + view.pixels.shape[0] * sheet.dot
         box = (left, top, right, bottom)
         if settings.render.grid_lines and not settings.render.smooth:
-            _draw_grid(sheet, view, box)
+            draw_grid(sheet, view, box)
         sheet.box(box, None, rim=settings.look.color("image.border"), rim_width=pt("image.border"))
         if weights.has_row:
-            _draw_marks(sheet, scores, weights, view, (left, top), levels, settings.look)
+            weight = weights.images[picture.image]
+            draw_marks(sheet, scores.sinks, weight, view, (left, top), levels, settings.look)
         draw_boxes(sheet, boxes, weights.step, view, (left, top), settings.look)
         drawn.append(box)
     form = _caption_form(sheet, scores, pictures, [right - left for left, _, right, _ in drawn], settings)
@@ -189,7 +191,7 @@ def _cells_of(view: ImageView) -> Int[np.ndarray, "patches 4"]:
     return cells
 
 
-def _draw_grid(sheet: Sheet, view: ImageView, box: PointBox) -> None:
+def draw_grid(sheet: Sheet, view: ImageView, box: PointBox) -> None:
     """Thin lines between patches, light on a dark picture and dark on a light one; none where cells are too small."""
     tone = line_tone(view.pixels)
     color = (tone, tone, tone)
@@ -204,10 +206,10 @@ def _draw_grid(sheet: Sheet, view: ImageView, box: PointBox) -> None:
                 sheet.line((float(x[0]), at), (float(x[-1]), at), color, pt("grid.line"))
 
 
-def _draw_marks(
+def draw_marks(
     sheet: Sheet,
-    scores: Scores,
-    weights: FrameWeights,
+    sinks: Sequence[Sink],
+    weights: Float[np.ndarray, "patches"],
     view: ImageView,
     corner: tuple[float, float],
     levels: Float[np.ndarray, "patches"],
@@ -225,13 +227,13 @@ def _draw_marks(
 
     for patch in np.flatnonzero(np.isnan(levels) & is_here).tolist():
         sheet.box(box_of(patch), None, rim=look.color("nan.stroke"), rim_width=0.0, hatch="////")
-    for sink in scores.sinks:
+    for sink in sinks:
         if sink.image == image and is_here[sink.patch]:
             left, top, right, bottom = box_of(sink.patch)
             radius = min(pt("sink.radius"), min(right - left, bottom - top) / 3)
             middle = ((left + right) / 2, (top + bottom) / 2)
             sheet.disc(middle, radius, look.color("sink.fill"), look.color("sink.rim"), pt("sink.rim"))
-    peak = outlined_patch(np.where(is_here, weights.images[image], np.nan), levels)
+    peak = outlined_patch(np.where(is_here, weights, np.nan), levels)
     if peak >= 0:
         left, top, right, bottom = box_of(peak)
         ring = min(pt("peak.ring"), min(right - left, bottom - top) / 6)

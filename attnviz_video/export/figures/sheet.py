@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,6 +135,23 @@ class Sheet:
 
         self._marks.append(draw)
 
+    def path(
+        self, points: Sequence[tuple[float, float]], color: Rgb, width: float, *, dashed: bool = False,
+        name: str | None = None,
+    ) -> None:  # fmt: skip
+        """A line through `points`; one of them with a NaN parts it in two."""
+        from matplotlib.lines import Line2D
+
+        own = self._id(name)
+
+        def draw(axes: Axes, order: int) -> None:
+            ends = ([x for x, _ in points], [y for _, y in points])
+            style: Any = (0.0, _DASHES) if dashed else "solid"
+            look: dict[str, Any] = {"color": _color(color), "linewidth": width, "linestyle": style, "zorder": order}
+            axes.add_line(Line2D(*ends, solid_joinstyle="round", solid_capstyle="round", gid=own, **look))
+
+        self._marks.append(draw)
+
     def disc(self, middle: tuple[float, float], radius: float, fill: Rgb, rim: Rgb, rim_width: float) -> None:
         """A round mark."""
         from matplotlib.patches import Circle
@@ -155,18 +172,25 @@ class Sheet:
         *,
         anchor: Literal["left", "right", "center"] = "left",
         bold: bool = False,
+        upwards: bool = False,
         name: str | None = None,
     ) -> None:
-        """One line of text; `text` must have passed through `fonts.visible`."""
+        """One line of text; `text` must have passed through `fonts.visible`.
+
+        `upwards`: it is turned by a quarter and read from below; `x` is where its baseline stands, and the text starts
+        (is centred, ends) at the height `baseline`.
+        """
         runs = self.fonts.runs(text, bold=bold)
         if len(runs) > 1:  # only a text in one font can be anchored by whoever draws it
             width = self.fonts.width(text, size, bold=bold)
-            x -= {"left": 0.0, "center": width / 2, "right": width}[anchor]
+            before = {"left": 0.0, "center": width / 2, "right": width}[anchor]
+            x, baseline = (x, baseline + before) if upwards else (x - before, baseline)
             anchor = "left"
         for font, run in runs:
             self._used.setdefault(font, set()).update(run)
-            self._marks.append(_text_mark(x, baseline, run, font, size, color, anchor, self._id(name)))
-            x += size * font.width(run)
+            self._marks.append(_text_mark(x, baseline, run, font, size, color, anchor, upwards, self._id(name)))
+            length = size * font.width(run)
+            x, baseline = (x, baseline - length) if upwards else (x + length, baseline)
 
     def picture(self, left: float, top: float, pixels: UInt8[np.ndarray, "height width 3"], name: str) -> None:
         """A picture at `dpi` pixels per inch; every format holds its pixels as they are."""
@@ -258,6 +282,7 @@ def _text_mark(
     size: float,
     color: Rgb,
     anchor: Literal["left", "right", "center"],
+    upwards: bool,
     name: str | None,
 ) -> Callable[[Axes, int], None]:
     """A mark that writes `text` in one font."""
@@ -275,6 +300,8 @@ def _text_mark(
             color=_color(color),
             ha=anchor,
             va="baseline",
+            rotation=90.0 if upwards else 0.0,
+            rotation_mode="anchor",
             zorder=order,
             gid=name,
         )

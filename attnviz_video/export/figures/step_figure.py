@@ -30,7 +30,7 @@ from attnviz_video.export.figures.pictures import (
 from attnviz_video.export.figures.settings import FigureSettings
 from attnviz_video.export.figures.sheet import Format, Sheet
 from attnviz_video.export.figures.text import TextSetter, wrapped
-from attnviz_video.export.figures.tokens import draw_text, set_text, sink_units, token_looks
+from attnviz_video.export.figures.tokens import TokenLook, draw_text, set_text, sink_units, token_looks
 from attnviz_video.render.heat import token_heat
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.render.status import probability_words
@@ -67,6 +67,18 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What a figure says of rows that are not recorded ones but computed from them."""
+
+    #: In place of layer, heads, convention and sinks.
+    caption: tuple[str, ...]
+    #: What the numbers are.
+    measure: str
+    #: Whether one token is the current one; of a mean over steps none is.
+    has_current: bool = True
+
+
+@dataclass(frozen=True)
 class _Column:
     """Part of the width, in points."""
 
@@ -78,10 +90,12 @@ class _Column:
         return self.right - self.left
 
 
-def draw_step(scores: Scores, number: int, settings: FigureSettings, render: RenderSettings) -> Drawn:
+def draw_step(
+    scores: Scores, number: int, settings: FigureSettings, render: RenderSettings, wording: Wording | None = None
+) -> Drawn:
     """The figure of frame `number` (from 0): the weights, the scale and the colours are those of the video.
 
-    Over two columns the text stands beside the images, over one below them.
+    Over two columns the text stands beside the images, over one below them. `wording` is for rows that were computed.
 
     Raises:
         ImageError: an image of the trace cannot be read.
@@ -100,21 +114,23 @@ def draw_step(scores: Scores, number: int, settings: FigureSettings, render: Ren
     pictures_top = top
     text_top = top if beside or not has_images else top + pictures_height + pt("row_gap")
     text_height = _draw_text_sheet(
-        sheet, scores, number, render, look, text, text_top, pictures_height if beside else 0.0
+        sheet, scores, number, render, look, text, text_top, pictures_height if beside else 0.0, wording
     )
     if has_images:
         picture_settings = PictureSettings(render, look)
         corner = (pictures.left, pictures_top)
         draw_pictures(sheet, scores, number, rooms, corner, picture_settings, f"step{number + 1}")
     top = max(text_top + text_height, pictures_top + (pictures_height if has_images else 0.0)) + pt("row_gap")
-    top = _draw_legends(sheet, scores, number, render, look, (text, pictures), top) + pt("row_gap")
-    top += draw_keys(sheet, scores, render, look, whole.left, top, whole.width) + pt("line_gap")
+    top = _draw_legends(sheet, scores, number, render, look, (text, pictures), top, wording) + pt("row_gap")
+    left_out = ("current token",) if wording is not None and not wording.has_current else ()
+    top += draw_keys(sheet, scores, render, look, whole.left, top, whole.width, left_out) + pt("line_gap")
     info = next(info for info in scores.trace.steps if info.index == scores.steps[number])
     probability = probability_words(info)[0]
-    extra = [step_words(scores, number), probability]
+    extra = [step_words(scores, number), probability] if wording is None else []
     if not scores.frame(number).has_row:
         extra.append("no row: nothing was written after this token")
-    top += draw_caption(sheet, scores, look, extra, whole.left, top, whole.width)
+    own = None if wording is None else wording.caption
+    top += draw_caption(sheet, scores, look, extra, whole.left, top, whole.width, own)
     top += draw_own_words(sheet, render, look, whole.left, top, whole.width)
     return Drawn(sheet, top + margin, *about(scores, step_words(scores, number)))
 
@@ -162,7 +178,7 @@ def _rooms(sheet: Sheet, scores: Scores, width: float) -> tuple[list[PictureRoom
 
 def _draw_text_sheet(
     sheet: Sheet, scores: Scores, number: int, render: RenderSettings, look: Theme,
-    column: _Column, top: float, least_height: float,
+    column: _Column, top: float, least_height: float, wording: Wording | None,
 ) -> float:  # fmt: skip
     """The text in a frame with its share below, at least as high as the images beside it; returns the height."""
     padding = pt("sheet.padding")
@@ -184,6 +200,8 @@ def _draw_text_sheet(
         sheet.words(column.left + padding, baseline, words, pt("small.text"), look.color("ink.soft"))
     corner = (column.left + padding, top + padding + cut)
     looks = token_looks(scores, number, render, look)
+    if wording is not None and not wording.has_current:  # seen by no query: neither a weight nor a mark
+        looks = {unit: TokenLook(None, look.color("ink")) if own.current else own for unit, own in looks.items()}
     draw_text(sheet, text, looks, sink_units(scores), setter, look, corner, column.right - padding)
     _draw_text_caption(sheet, scores, number, look, column, top + height)
     return height + below
@@ -208,19 +226,22 @@ def _draw_text_caption(sheet: Sheet, scores: Scores, number: int, look: Theme, c
 
 def _draw_legends(
     sheet: Sheet, scores: Scores, number: int, render: RenderSettings, look: Theme,
-    columns: tuple[_Column, _Column], top: float,
+    columns: tuple[_Column, _Column], top: float, wording: Wording | None,
 ) -> float:  # fmt: skip
     """One legend for the text, one for the images where there are any; returns where they end."""
     text, pictures = columns
-    scale = scores.scale(number)
+    scale, measure = scores.scale(number), None if wording is None else wording.measure
     heat = token_heat(render.colormap, render.token_style, look.color("panel.background"))
     if not scores.trace.layout.images:
-        draw_legend(sheet, scores, scale, "text", heat, look, text.left, top, text.width)
+        draw_legend(sheet, scores, scale, "text", heat, look, text.left, top, text.width, measure=measure)
         return top + legend_height(sheet)
     if text == pictures:
         half = (text.width - pt("gap")) / 2
         text, pictures = _Column(text.left, text.left + half), _Column(text.right - half, text.right)
-    draw_legend(sheet, scores, scale, "text", heat, look, text.left, top, text.width)
+    draw_legend(sheet, scores, scale, "text", heat, look, text.left, top, text.width, measure=measure)
     image = PictureSettings(render, look).heat
-    draw_legend(sheet, scores, scale, "image", image, look, pictures.left, top, pictures.width, smooth=render.smooth)
+    draw_legend(
+        sheet, scores, scale, "image", image, look, pictures.left, top, pictures.width, smooth=render.smooth,
+        measure=measure,
+    )  # fmt: skip
     return top + legend_height(sheet)
