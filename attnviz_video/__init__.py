@@ -11,6 +11,7 @@ The map of the package, in the order data flows:
     export     frames → MP4, WebP, GIF, PNG; weights → figures, tables, report
     pipeline   the whole story in one screen
     batch      many samples of a dataset
+    serve      the live page
     views      an opened trace, and what is made of it; `api`, `commands` and `cli` stand on it
 """
 

@@ -11,6 +11,8 @@ COMMANDS: Mapping[str, str] = {
     "render": "make videos again from a recorded trace, or those that a batch lacks: no model, no GPU",
     "batch": "record and render many samples of a dataset; the same command again goes on where it stopped",
     "figure": "draw one step, or a filmstrip of some, as PDF, SVG or PNG for a paper",
+    "plot": "plot the matrix of a layer, its heads, all layers, curves, rollout, as PDF, SVG or PNG for a paper",
+    "serve": "serve a page on which a model answers while you watch where it looks, token by token",
     "report": "make an interactive page of a trace: one file that opens in a browser, from disk",
     "table": "list a trace's numbers: heaviest keys, the matrix, what positions received, shares (text, CSV, Parquet)",
     "layers": "list the layers of a model, and which of them --layer_idx may name",

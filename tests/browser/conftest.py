@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.fake_live_server import FakeLiveServer, FakeRun, Script
+from tests.browser.live_opened import NETWORK, OpenedLive
 from tests.browser.opened import OpenedReport
 
 #: Names of the program; CHROMIUM names another.
@@ -47,17 +49,18 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
-    """Opens a file (and a fragment of its address) in a window of its own."""
+    """Opens a file or an address (and a fragment of it) in a window of its own."""
     contexts = []
 
-    def open_file(file: Path, fragment: str = "", **settings: Any) -> Opened:
+    def open_file(place: Path | str, fragment: str = "", **settings: Any) -> Opened:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **settings})
         contexts.append(context)
         opened = Opened(context.new_page())
         opened.page.on("request", lambda request: opened.requests.append(request.url))
         opened.page.on("console", lambda said: _complaint(opened, said))
         opened.page.on("pageerror", lambda error: opened.problems.append(str(error)))
-        opened.page.goto(file.resolve().as_uri() + fragment)
+        address = place if isinstance(place, str) else place.resolve().as_uri()
+        opened.page.goto(address + fragment)
         return opened
 
     yield open_file
@@ -83,3 +86,35 @@ def open_report(open_page: Callable[..., Opened]) -> Iterator[Callable[..., Open
     for report in reports:
         assert report.problems == []
         assert [url for url in report.requests if not url.startswith("data:")] == [report.url]
+
+
+@pytest.fixture
+def open_live(open_page: Callable[..., Opened]) -> Iterator[Callable[..., OpenedLive]]:
+    """Opens a live page; at the end none may have complained, or asked for anything but its own server.
+
+    With `refused=True` the console may say that the server did not answer with success.
+    """
+    pages: list[tuple[OpenedLive, bool]] = []
+
+    def open_url(url: str, fragment: str = "", *, refused: bool = False, **settings: Any) -> OpenedLive:
+        pages.append((OpenedLive(open_page(url, fragment, **settings), url), refused))
+        return pages[-1][0]
+
+    yield open_url
+    for page, refused in pages:
+        assert [said for said in page.problems if not (refused and said.startswith(NETWORK))] == []
+        assert [url for url in page.requests if not url.startswith((page.url, "data:", f"blob:{page.url}"))] == []
+
+
+@pytest.fixture
+def serve_planted() -> Iterator[Callable[..., FakeLiveServer]]:
+    """Starts a server of planted runs."""
+    servers: list[FakeLiveServer] = []
+
+    def start(script: Callable[[FakeRun], Script], **model: Any) -> FakeLiveServer:
+        servers.append(FakeLiveServer(script, **model))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

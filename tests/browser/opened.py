@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 
@@ -68,3 +69,15 @@ class OpenedReport:
         box = canvas.bounding_box()
         at = {"x": (column + 0.5) * box["width"] / columns, "y": (row + 0.5) * box["height"] / rows}
         canvas.click(position=at) if click else canvas.hover(position=at)
+
+
+def four_digits(weight: float) -> str:
+    """A recorded weight as the page prints it: 4 significant digits, halves away from zero."""
+    if weight == 0:
+        return "0"
+    exact = Decimal(weight)
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 3), ROUND_HALF_UP)
+    if rounded.adjusted() < -6:  # JavaScript's `toPrecision` turns to exponents there
+        digits = "".join(map(str, rounded.as_tuple().digits))
+        return f"{digits[0]}.{digits[1:4]}e{rounded.adjusted()}"
+    return f"{rounded:f}"
