@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from attnviz_video.core.tokens import SEGMENT_NAMES, Segment, Token
+from attnviz_video.core.tokens import Segment, Token
 from attnviz_video.core.units import DisplayUnit, display_units
 from attnviz_video.models.segments import segments_of
 from attnviz_video.render import sections
@@ -58,10 +57,10 @@ def test_labels(answer: Sequence[str], prompt: Sequence[str], expected: list[tup
 
 
 def test_the_report_calls_segments_by_the_same_names() -> None:
-    script = Path(sections.__file__).parents[1] / "export" / "viewer" / "report" / "text_view.js"
-    (table,) = re.findall(r"const SEGMENT_NAMES = \{(.*)\};", script.read_text(encoding="utf-8"))
-    assert dict(re.findall(r"(\w+): '(\w+)'", table)) == SEGMENT_NAMES
-    assert "make('h2', '', SEGMENT_NAMES[segment])" in script.read_text(encoding="utf-8")
+    folder = Path(sections.__file__).parents[1] / "export"
+    assert '"segmentNames": dict(SEGMENT_NAMES)' in (folder / "report" / "data.py").read_text(encoding="utf-8")
+    for name in ("text_view", "strip_view"):
+        assert "data.segmentNames[" in (folder / "viewer" / "report" / f"{name}.js").read_text(encoding="utf-8")
 
 
 def test_a_tag_that_several_tokens_spell_has_a_part_in_each() -> None:

@@ -146,9 +146,13 @@ class Followed:
     """One connection to the events of a run; iterating gives (number, name, data) until the stream ends."""
 
     def __init__(self, served: Served, path: str, after: int | None = None) -> None:
-        self._connection = served.connect()
-        headers = {} if after is None else {"Last-Event-ID": str(after)}
-        self._connection.request("GET", path, headers=headers)
+        self._served, self._path, self._last = served, path, after
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = self._served.connect()
+        headers = {} if self._last is None else {"Last-Event-ID": str(self._last)}
+        self._connection.request("GET", self._path, headers=headers)
         self.response = self._connection.getresponse()
 
     def __iter__(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -156,14 +160,23 @@ class Followed:
         while line := self.response.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
             if line == "\n" and "data" in fields:
+                self._last = int(fields["id"])
                 yield int(fields["id"]), fields["event"], json.loads(fields["data"])
                 fields = {}
             elif name in ("id", "event", "data"):
                 fields[name] = value
 
     def until(self, wanted: str) -> dict[str, Any]:
-        """The data of the next event of that name."""
-        return next(data for _, name, data in self if name == wanted)
+        """The data of the next event of that name; as a browser does, it comes back while a run waits in the line."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            for _, name, data in self:
+                if name == wanted:
+                    return data
+            self.leave()
+            time.sleep(0.05)
+            self._open()
+        raise AssertionError(f"no event {wanted!r} came")
 
     def leave(self) -> None:
         """Close the connection in the middle, as a tab that is closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ RETRY = b"retry: 1000\n\n"
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 10))
+    """The result of `work` in a loop of its own: that of a browser test may still run in this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(asyncio.wait_for(work, 10))).result()
 
 
 async def all_of(log: EventLog, after: int = -1, **more: Any) -> list[bytes]:
@@ -75,9 +78,15 @@ def test_telling_after_the_loop_is_gone_does_no_harm() -> None:
         await anext(messages)
         return messages
 
-    loop = asyncio.new_event_loop()
-    messages = loop.run_until_complete(begin())
-    loop.close()
+    def in_a_loop_that_is_closed() -> Any:
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(begin())
+        finally:
+            loop.close()
+
+    with ThreadPoolExecutor(1) as thread:  # the loop of a browser test may still run in this one
+        messages = thread.submit(in_a_loop_that_is_closed).result()
     log.tell("done", {}, last=True)
     assert log.closed
     del messages
