@@ -292,5 +292,5 @@ def test_what_was_not_recorded_is_named_with_the_flag_that_records_it(tmp_path: 
     ):
         rows.head_rows(1, 1)
     for step in (-1, 4):
-        with pytest.raises(TraceError, match=f"no step {step}: the trace holds 4 steps"):
+        with pytest.raises(TraceError, match=f"no step {step}: the trace holds 4 steps, counted from 0 "):
             rows.mean_row(step, 0)
