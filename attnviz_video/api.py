@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attnviz_video.config import FigureConfig, RenderConfig, ReportConfig, RunConfig
 from attnviz_video.core.sample import PAIR_FIELD, Sample
-from attnviz_video.pipeline import Recording, record_sample, render_outputs
+from attnviz_video.pipeline import record_sample, render_outputs
 from attnviz_video.progress import Progress, StandardError
+from attnviz_video.recording import Recording
 from attnviz_video.views import Trace, draw_figure, open_trace, render_video
 
 if TYPE_CHECKING:

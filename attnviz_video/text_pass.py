@@ -12,8 +12,8 @@ from attnviz_video.core.step import PromptRows
 from attnviz_video.core.trace import ModelIdentity, StartPoint
 from attnviz_video.errors import DatasetError, ModelError, UsageError
 from attnviz_video.files import megabytes
-from attnviz_video.pipeline import Recording, check_head, trace_header
 from attnviz_video.progress import Progress
+from attnviz_video.recording import Recording, check_head, trace_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image

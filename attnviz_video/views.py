@@ -61,8 +61,8 @@ class Trace:
     def weights(self, step: int, layer: int, head: str | int = "mean") -> Float[np.ndarray, "keys"]:
         """Attention of the query that produced answer token `step`: one weight per position before it.
 
-        `step` counts answer tokens from 0. A video's footer, and so `figure`, `plot` and `table(steps=…)`, count what is
-        shown from 1: `weights(24)` is the row of `figure(step=25)` where everything is shown.
+        `step` counts answer tokens from 0. A video's footer, and so `figure`, `plot` and `table(steps=…)`, count what
+        is shown from 1: `weights(24)` is the row of `figure(step=25)` where everything is shown.
 
         Raises:
             TraceError: the layer, head or step was not recorded.

@@ -24,7 +24,7 @@ from attnviz_video.core.prepared import Prepared
 from attnviz_video.core.sample import Sample
 from attnviz_video.models.device import on_device
 from attnviz_video.models.load import LoadedModel
-from attnviz_video.pipeline import trace_header
+from attnviz_video.recording import trace_header
 from attnviz_video.sources.images import png_bytes
 from attnviz_video.tracefile.write import TraceWriter
 

@@ -10,8 +10,9 @@ from attnviz_video.config import RunConfig
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.step import PromptRows, Step
 from attnviz_video.errors import AttnVizError, DeviceError, ModelError, StartPhraseError, UsageError
-from attnviz_video.pipeline import Announced, Recording, announce, finish, phrase_is_nowhere
+from attnviz_video.pipeline import Announced, announce, finish, phrase_is_nowhere
 from attnviz_video.progress import Progress
+from attnviz_video.recording import Recording
 
 if TYPE_CHECKING:
     from PIL.Image import Image

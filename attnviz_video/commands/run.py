@@ -16,7 +16,7 @@ from attnviz_video.progress import Progress
 from attnviz_video.stopping import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
-    from attnviz_video.pipeline import Recording
+    from attnviz_video.recording import Recording
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ class DiskRows:
         if not 0 <= step < len(self._recorded):
             unfinished = "" if self._status == "complete" else f" (the recording is incomplete: {self._status})"
             raise TraceError(
-                f"{self._folder}: no step {step}: the trace holds {len(self._recorded)} steps{unfinished}, counted from 0 "
-                "(the numbers in a video's footer are one more)"
+                f"{self._folder}: no step {step}: the trace holds {len(self._recorded)} steps{unfinished}, "
+                "counted from 0 (the numbers in a video's footer are one more)"
             )
         if not self._recorded[step]:
             raise TraceError(

@@ -18,8 +18,8 @@ from attnviz_video.capture.settings import CaptureSettings
 from attnviz_video.config import RunConfig
 from attnviz_video.core.sample import Sample
 from attnviz_video.errors import DeviceError, DiskFullError, StartPhraseError
-from attnviz_video.pipeline import Recording
 from attnviz_video.progress import Silent
+from attnviz_video.recording import Recording
 from attnviz_video.tracefile.read import open_trace
 from attnviz_video.tracefile.write import TraceWriter
 from tests.batch.running import Heard
