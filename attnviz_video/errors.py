@@ -7,6 +7,7 @@
     │   ├── ImageError               an image that cannot be used
     │   ├── StartPhraseError         a start phrase that occurs nowhere
     │   ├── ModelError               a model that cannot be loaded or recorded
+    │   │   └── TooLongError         a prompt, or a prompt and an answer, longer than the model reads
     │   └── TraceError               a trace that is damaged, too new or incomplete
     └── EnvironmentFault             exit 4: the machine, not the input
         ├── DiskFullError            no room for what has to be written
@@ -56,6 +57,18 @@ class ModelError(InputError):
     """A model cannot be loaded, or its attention cannot be recorded."""
 
 
+class TooLongError(ModelError):
+    """A prompt, or a prompt and an answer, have more tokens than the model reads."""
+
+    def __init__(self, message: str, n_prompt: int = 0, n_image: int = 0, n_answer: int = 0, limit: int = 0) -> None:
+        """Counts are tokens; `n_image` of the prompt's are of images."""
+        super().__init__(message)
+        self.n_prompt = n_prompt
+        self.n_image = n_image
+        self.n_answer = n_answer
+        self.limit = limit
+
+
 class TraceError(InputError):
     """A trace is damaged, of an unknown version, or lacks what was asked for."""
 
@@ -67,7 +80,7 @@ class EnvironmentFault(AttnVizError):  # noqa: N818 (a fault of the machine, not
 
 
 class DiskFullError(EnvironmentFault):
-    """There is no room for a file that has to be written."""
+    """There is no room for a file that has to be written, or it may not become that large."""
 
 
 class DeviceError(EnvironmentFault):

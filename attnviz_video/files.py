@@ -16,8 +16,8 @@ from pathlib import Path
 
 from attnviz_video.errors import DiskFullError, EnvironmentFault
 
-#: errno values that mean "no room": a full disk, a quota, a file-size limit.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: errno values that mean "no room": a full disk, a quota.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: A partial file that nobody wrote to for so long (seconds) is left over, whoever wrote it.
 ABANDONED = 24 * 3600.0
 
@@ -116,6 +116,8 @@ def os_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise disk_full(path, needed_bytes) from error
+        if error.errno == errno.EFBIG:
+            raise file_too_large(path, needed_bytes) from error
         raise EnvironmentFault(
             f"cannot write {path}: {error.strerror or error}; choose another place with --output_dir"
         ) from error
@@ -128,6 +130,28 @@ def disk_full(path: Path, needed_bytes: int | None = None) -> DiskFullError:
         f"disk full while writing {path}: {needs}free {megabytes(free_bytes(path))}; "
         "free some space or choose another place with --output_dir"
     )
+
+
+def file_too_large(path: Path, needed_bytes: int | None = None) -> DiskFullError:
+    """The error where `path` may not become so large: what is needed (when known), the limit, what to do."""
+    needs = f"needs about {megabytes(needed_bytes)}, " if needed_bytes is not None else ""
+    limit = file_size_limit()
+    what = (
+        "the file system takes no larger file; choose another place with --output_dir"
+        if limit is None
+        else f"a file may have {megabytes(limit)} (ulimit -f); raise the limit"
+    )
+    return DiskFullError(f"file size limit while writing {path}: {needs}{what}")
+
+
+def file_size_limit() -> int | None:
+    """The bytes that the system lets this process write into one file; None where it sets no limit."""
+    try:
+        import resource
+    except ImportError:  # Windows sets none
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def free_bytes(path: Path) -> int:

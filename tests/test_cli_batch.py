@@ -129,6 +129,7 @@ def test_a_verdict_is_none_on_another_response_field(flags: list[str], tmp_path:
         cli.main(["batch", *flags, "--response_field", field, "--output_dir", str(out), "--trace_only"])
         row = rows_of(out)[-1]
         assert (row["kind"], row["correct"], row["correct_by"]) == ("replay", correct, how)
+        assert row["score"] == (1.0 if field == "pred" else None)
 
 
 def test_help_of_batch_names_its_flags(capsys: pytest.CaptureFixture[str]) -> None:

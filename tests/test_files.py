@@ -1,8 +1,10 @@
-"""Half-written files of killed runs go; those of living ones stay."""
+"""Half-written files of killed runs go, those of living ones stay; what stops a write is told by its name."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from attnviz_video import files
-from attnviz_video.files import ABANDONED, machine, remove_left_over, temporary_beside
+from attnviz_video.errors import DiskFullError
+from attnviz_video.files import ABANDONED, machine, os_errors, remove_left_over, temporary_beside
 
 
 def left_over(target: Path, process: int, where: str, age: float = 0.0) -> Path:
@@ -56,3 +59,22 @@ def test_partial_files_are_named_as_the_tidying_expects(tmp_path: Path, monkeypa
         remove_left_over(tmp_path / "a.mp4")
         assert not partial.exists()
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [
+        (None, "the file system takes no larger file; choose another place with --output_dir"),
+        (307_200, "a file may have 307.2 kB (ulimit -f); raise the limit"),
+    ],
+)
+def test_f20_a_limit_on_the_size_of_files_is_no_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, what: str
+) -> None:
+    found = resource.RLIM_INFINITY if limit is None else limit
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (found, resource.RLIM_INFINITY))
+    with pytest.raises(DiskFullError) as caught, os_errors(tmp_path / "a.bin", 1_900_000):
+        raise OSError(errno.EFBIG, "File too large")
+    assert str(caught.value) == f"file size limit while writing {tmp_path / 'a.bin'}: needs about 1.9 MB, {what}"
+    with pytest.raises(DiskFullError, match="^disk full while writing "), os_errors(tmp_path / "a.bin"):
+        raise OSError(errno.ENOSPC, "No space left on device")

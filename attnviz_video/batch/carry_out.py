@@ -21,6 +21,7 @@ from attnviz_video.files import os_errors
 from attnviz_video.progress import Advance
 
 BUG = "this is a bug of ours; the traceback is in"
+BUG_OF_ALL = "this is a bug of ours; run again with --debug and send us what it prints"
 #: Facts that name files for the marker, and are not written into rows as they are.
 FILES = ("outputs", "inputs")
 
@@ -215,18 +216,22 @@ def outcome_of(task: SampleTask, error: BaseException, facts: Facts) -> Outcome:
 
 
 def failure_of(error: BaseException, home: Path | None) -> Failure:
-    """An error as it stands in a row: one line; the traceback of a bug goes into the sample's folder."""
+    """An error as it stands in a row: one line; the traceback of a bug goes into `home`, the sample's folder.
+
+    Without a folder it is an error that ends the run, and its traceback goes along.
+    """
     sentence = " ".join(str(error).split())
+    met = "".join(traceback.format_exception(error))
     if isinstance(error, AttnVizError):
-        return Failure(type(error).__name__, sentence, error.exit_code)
+        return Failure(type(error).__name__, sentence, error.exit_code, "" if home else met)
     if isinstance(error, OSError) and error.filename:
-        return Failure("EnvironmentFault", sentence, 4)
+        return Failure("EnvironmentFault", sentence, 4, "" if home else met)
     sentence = f"{type(error).__name__}: {sentence}"
-    if home is not None:
-        with suppress(OSError):
-            lines = traceback.format_exception(error)
-            (home / names.TRACEBACK).write_text("".join(lines), encoding="utf-8", errors="replace")
-            sentence += f"; {BUG} {home.name}/{names.TRACEBACK}"
+    if home is None:
+        return Failure(type(error).__name__, f"{sentence}; {BUG_OF_ALL}", AttnVizError.exit_code, met)
+    with suppress(OSError):
+        (home / names.TRACEBACK).write_text(met, encoding="utf-8", errors="replace")
+        sentence += f"; {BUG} {home.name}/{names.TRACEBACK}"
     return Failure(type(error).__name__, sentence, AttnVizError.exit_code)
 
 

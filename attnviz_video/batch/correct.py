@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeGuard
 
+from attnviz_video.batch.compare import compare, tight
 from attnviz_video.core.sample import RESPONSE_FIELDS, Sample, is_token_ids
 
 #: Fields of a dataset item that hold a verdict on its stored response.
 VERDICTS = ("correct", "score", "accuracy")
-#: A score of at least this is right; tasks with parts give less.
-FULL_SCORE = 1.0
-#: Longer reference answers are descriptions: that a text differs from them does not make it wrong.
-LONGEST_REFERENCE = 40
+#: Those of them that may say how much of an answer is right.
+SCORES = ("score", "accuracy")
+#: A score of at least this is right, of no more than that wrong; tasks with parts give what lies between.
+FULL_SCORE, NO_SCORE = 1, 0
 
 _CLOSED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _OPEN = re.compile(r"<answer>(.*)$", re.DOTALL | re.IGNORECASE)
@@ -32,33 +34,55 @@ def has_verdict_on(sample: Sample, response_field: str | None) -> bool:
     return not any(isinstance(value, str) or is_token_ids(value) for value in map(sample.extra.get, earlier))
 
 
-def is_correct(sample: Sample, response: str, *, judged: bool) -> tuple[bool | None, str | None]:
-    """Whether `response` answers the sample, and how that is known; (None, None) where it is not.
+@dataclass(frozen=True)
+class Verdict:
+    """What is known about an answer."""
 
-    A verdict in the dataset counts for the response it came with (`judged`). Otherwise the text in the last `<answer>`
-    tags, or all of a short text, is compared with a short reference: numbers by value, words without case and outer
-    punctuation.
+    #: None: not known, or partly right.
+    correct: bool | None = None
+    #: "compared" or "field …"; None where nothing is known.
+    by: str | None = None
+    #: From 0 to 1 as a rule, where the dataset holds one.
+    score: int | float | None = None
+
+
+def judge(sample: Sample, response: str, *, judged: bool) -> Verdict:
+    """Whether `response` answers the sample, and how that is known.
+
+    A verdict in the dataset counts for the response it came with (`judged`): a full score is right, none is wrong, one
+    between is neither. Otherwise the text in the last `<answer>` tags, or all of a response without any, is compared
+    with the reference (see `compare`).
     """
     if judged:
+        score = next(filter(is_score, map(sample.extra.get, SCORES)), None)
         for name in VERDICTS:
             verdict = sample.extra.get(name)
-            # Compared as it stands: a whole number may be too long for a float, and infinity is no score.
-            if isinstance(verdict, bool | int) or (isinstance(verdict, float) and math.isfinite(verdict)):
-                return verdict >= FULL_SCORE, f"field {name}"
+            # Compared as it stands: a whole number may be too long for a float.
+            if isinstance(verdict, bool | int) or is_score(verdict):
+                correct = True if verdict >= FULL_SCORE else False if verdict <= NO_SCORE else None
+                return Verdict(correct, f"field {name}", score)
     reference = (sample.answer or "").strip()
     tagged = tagged_answers(reference)
-    wanted = plain(tagged[-1] if tagged else reference)
-    if not wanted:
-        return None, None
+    wanted = tagged[-1] if tagged else reference
+    if not tight(wanted):
+        return Verdict()
     found = tagged_answers(response)
-    given = plain(found[-1] if found else response)
-    if same(given, wanted):
-        return True, "compared"
-    if len(wanted) > LONGEST_REFERENCE:
-        return None, None
-    # Long text without tags may hold the answer somewhere, and one that was cut off while thinking holds none.
-    whole = found or (len(given) <= 2 * LONGEST_REFERENCE and "<think>" not in response)
-    return (False, "compared") if whole else (None, None)
+    correct = compare(found[-1] if found else response, wanted)
+    if correct is False and not is_whole(response):
+        correct = None  # what was cut off may go on
+    return Verdict(correct, None if correct is None else "compared")
+
+
+def is_score(value: object) -> TypeGuard[int | float]:
+    """Whether a field holds a score: a number that is finite."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
+
+
+def is_whole(response: str) -> bool:
+    """Whether a response shows that its answer came to an end; one without any tags may be an answer alone."""
+    return _CLOSED.search(response) is not None or not re.search("<(think|answer)>", response, re.IGNORECASE)
 
 
 def final_answer(response: str) -> str:
@@ -73,17 +97,3 @@ def final_answer(response: str) -> str:
 def tagged_answers(text: str) -> list[str]:
     """What stands in `<answer>` tags; where none is closed, what follows the open one of a text that was cut off."""
     return [str(found) for found in _CLOSED.findall(text) or _OPEN.findall(text)]
-
-
-def plain(text: str) -> str:
-    """Text as it is compared."""
-    return " ".join(text.casefold().split()).strip(" .,;:!?\"'$()[]{}")
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two plain texts say the same."""
-    if one == other:
-        return True
-    with suppress(ValueError):
-        return math.isclose(float(one), float(other), rel_tol=1e-6, abs_tol=1e-9)
-    return False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attnviz_video.batch import names
 from attnviz_video.batch.presence import wait_until_gone
+from attnviz_video.batch.results import read_rows
 from attnviz_video.errors import UsageError
 from attnviz_video.files import os_errors
 from attnviz_video.tracefile.lock import FolderLock
@@ -91,6 +92,29 @@ def works_here(folder: Path, suffix: str, error: UsageError) -> UsageError:
     """What is said when a folder is in use."""
     rule = "; shards work at once where all have the same --samples and the same number of parts" if suffix else ""
     return UsageError(f"another run works in {folder} ({error}){rule}")
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether the runs of a folder have come to no sample: no row but of interrupted ones, no folder of a sample.
+
+    Raises:
+        EnvironmentFault: it cannot be read.
+    """
+    with os_errors(folder):
+        if any(names.is_sample_folder_name(name) for name in os.listdir(folder)):
+            return False
+    return all(row.get("status") == "interrupted" for row in read_rows(names.all_results_files(folder)))
+
+
+def forget_empty_runs(folder: Path) -> None:
+    """Remove the books of runs that have come to no sample; only for who holds the folder alone.
+
+    Raises:
+        EnvironmentFault: something cannot be removed.
+    """
+    for path in (*names.all_run_files(folder), *names.all_results_files(folder)):
+        with os_errors(path):
+            path.unlink(missing_ok=True)
 
 
 def move_aside(folder: Path) -> Path:

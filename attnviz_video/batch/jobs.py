@@ -54,6 +54,8 @@ class Failure:
     kind: str
     sentence: str
     exit_code: int
+    #: Where it was met, as Python prints it, for `--debug`; of errors that end a run.
+    traceback: str = ""
 
 
 @dataclass(frozen=True)

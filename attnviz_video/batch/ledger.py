@@ -16,7 +16,7 @@ from typing import Literal
 
 from attnviz_video.batch import names
 from attnviz_video.batch.fingerprint import differences, hash_of
-from attnviz_video.batch.folder import move_aside, refuse_foreign, take_lock
+from attnviz_video.batch.folder import forget_empty_runs, holds_nothing, move_aside, refuse_foreign, take_lock
 from attnviz_video.batch.markers import Marker, changed, is_whole, read_marker
 from attnviz_video.batch.presence import Badge, wait_until_gone
 from attnviz_video.batch.results import (
@@ -31,7 +31,7 @@ from attnviz_video.batch.results import (
 from attnviz_video.config import RunConfig, to_mapping
 from attnviz_video.errors import AttnVizError, EnvironmentFault, UsageError
 from attnviz_video.files import write_atomic
-from attnviz_video.pipeline import VERSIONED
+from attnviz_video.recording import VERSIONED
 from attnviz_video.tracefile.lock import FolderLock
 
 FORMAT = "attnviz_video run"
@@ -125,7 +125,14 @@ class Ledger:
                 tell(f"the former run of {folder} is kept in {aside}")
                 former_lock, lock = lock, take_lock(folder, suffix, selection)
                 former_lock.release()
-            former = compare(folder, identity)
+            try:
+                former = compare(folder, identity)
+            except UsageError:
+                # Beside this shard others may work that have only begun: theirs are no empty runs.
+                if suffix or not holds_nothing(folder):
+                    raise
+                forget_empty_runs(folder)
+                former = None
             begin_run_file(folder, suffix, identity, former or identity.hash)
             return cls(folder, suffix, former or identity.hash, lock)
         except BaseException:
@@ -204,6 +211,9 @@ class Ledger:
                     lambda rows: write_summary(self.folder / names.SUMMARY, rows),
                 )
         finally:
+            with suppress(AttnVizError):  # what ended before it came to a sample claims no folder
+                if not self.rows and holds_nothing(self.folder):
+                    names.run_file(self.folder, self._suffix).unlink(missing_ok=True)
             with suppress(AttnVizError):  # workers that are slow to end are waited for by the next run
                 wait_until_gone(names.workers_file(self._lock.path), patience=LAST_WORKERS)
             self._lock.release()

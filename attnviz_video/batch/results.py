@@ -28,6 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "answer": ("answer",),
     "response": ("response",),
     "correct": ("correct",),
+    "score": ("score",),
     "image_share": ("image_share",),
     "n_tokens": ("n_tokens",),
     "seconds_record": ("seconds", "record"),

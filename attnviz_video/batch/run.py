@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from attnviz_video.batch.sentences import (
     record_again,
     samples_in_words,
     stopped_line,
+    told_how_to_go_on,
     try_again,
 )
 from attnviz_video.batch.settings import BatchSettings
@@ -37,7 +38,7 @@ from attnviz_video.config import RenderConfig, RunConfig, from_mapping, to_mappi
 from attnviz_video.errors import DatasetError, Interrupted, UsageError
 from attnviz_video.models.prompt_templates import check_template, refuse_missing_templates
 from attnviz_video.progress import Progress, Silent
-from attnviz_video.sources.dataset import LoadedSample, open_dataset
+from attnviz_video.sources.dataset import Dataset, open_dataset
 from attnviz_video.sources.selection import chosen
 from attnviz_video.stopping import StopRequest
 
@@ -45,6 +46,8 @@ from attnviz_video.stopping import StopRequest
 DEFAULT_FOLDER = Path("runs")
 #: Recorded samples that may wait for each renderer.
 WAITING_EACH = 3
+#: Renderers where nothing is said; each holds some hundred megabytes. They start one by one, as there is work for them.
+MOST_RENDERERS = 16
 REAL_WORK = "attnviz_video.batch.work:build"
 
 
@@ -105,10 +108,10 @@ def run_batch(
     )
     go_on = [word for word in argv if word not in ONCE]
     next_commands = NextCommands(go_on, lambda: try_again(go_on))
-    with closing(ledger):
+    with told_how_to_go_on(next_commands), closing(ledger):
         plan = what_to_do(ledger, [(index, dataset.ids[index]) for index in indices], batch)
         return carry_on(
-            ledger, plan, config, batch, progress, stop or StopRequest(), next_commands, builder, dataset.load, asked
+            ledger, plan, config, batch, progress, stop or StopRequest(), next_commands, builder, dataset, asked
         )  # fmt: skip
 
 
@@ -155,9 +158,10 @@ def render_run(
 
         next_commands = NextCommands(list(argv), about_failures)
         asked = [index for index, _ in samples]
-        return carry_on(
-            ledger, plan, config, settings, progress, stop or StopRequest(), next_commands, builder, None, asked
-        )  # fmt: skip
+        with told_how_to_go_on(next_commands):
+            return carry_on(
+                ledger, plan, config, settings, progress, stop or StopRequest(), next_commands, builder, None, asked
+            )
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def carry_on(
     stop: StopRequest,
     next_commands: NextCommands,
     builder: str,
-    load: Callable[[int], LoadedSample] | None,
+    dataset: Dataset | None,
     asked: Collection[int],
 ) -> BatchReport:
     """Do what is left, write the page of the run, and say how it ended; `asked` are the samples that the page counts.
@@ -243,7 +247,8 @@ def carry_on(
                 schedule = Schedule(
                     engine, ledger, page.kept_by(console), counts,
                     batch_size=batch.batch_size, trace_only=batch.trace_only,
-                    most_waiting=WAITING_EACH * n_render + 2 * n_record * batch.batch_size, load=load, should_stop=stop,
+                    most_waiting=WAITING_EACH * n_render + 2 * n_record * batch.batch_size, dataset=dataset,
+                    should_stop=stop,
                 )  # fmt: skip
                 if isinstance(engine, InProcess):
                     engine.hear = schedule.hear
@@ -308,7 +313,7 @@ def make_engine(
     n_record = batch.num_workers or len(devices) or 1
     if devices and n_record > len(devices):
         raise UsageError(f"--num_workers {n_record} is more than the {len(devices)} --devices: each takes one model")
-    n_render = config.export.render_workers or os.cpu_count() or 1
+    n_render = n_renderers(config, batch, n_record)
     arguments = {"config": config, "devices": devices}
     if batch.engine == "in_process":
         return InProcess(WorkPlan(builder, arguments), stop), 1, 1
@@ -324,6 +329,19 @@ def make_engine(
             n_render,
         )
     return LocalPool(WorkPlan(builder, arguments, badge), n_record=n_record, n_render=n_render), n_record, n_render
+
+
+def n_renderers(config: RunConfig, batch: BatchSettings, n_record: int) -> int:
+    """How many processes render: as many as were asked for, else the cores that recording leaves.
+
+    Rendering takes several times as long as recording does on a GPU. The cores of a cluster are not counted: actors it
+    has no room for would hold their samples up.
+    """
+    asked = config.export.render_workers
+    if asked is None and batch.ray_address is not None:
+        return 1
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_RENDERERS, n_cores - n_record)) if asked is None else asked or n_cores
 
 
 def make_console(counts: Counts, batch: BatchSettings, progress: Progress) -> Console:

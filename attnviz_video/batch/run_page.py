@@ -19,7 +19,7 @@ from attnviz_video.batch.ledger import Ledger, now, read_run_file
 from attnviz_video.batch.results import Row, latest, of_all_books, read_rows, value_at
 from attnviz_video.batch.schedule import Counts, Watch
 from attnviz_video.errors import AttnVizError
-from attnviz_video.export.index_page import Card, Outcome, RunNotes, write_index_page
+from attnviz_video.export.index_page import Card, Outcome, RunNotes, Verdict, write_index_page
 
 #: While a run goes, the page is written anew after so many seconds …
 EVERY = 60.0
@@ -144,7 +144,7 @@ def card_of(row: Row) -> Card:
     seconds = [one for one in map(_number, _mapping(row, "seconds").values()) if one is not None]
     tokens = row.get("n_tokens")
     kinds: Mapping[object, Literal["generated", "replayed"]] = {"generation": "generated", "replay": "replayed"}
-    judged_by = _text(row, "correct_by")
+    judged_by, verdict = _text(row, "correct_by"), verdict_of_row(row)
     return Card(
         index=int(str(row["index"])),
         id=_text(row, "id"),
@@ -166,6 +166,8 @@ def card_of(row: Row) -> Card:
         videos=tuple((video_words(name, len(videos)), below(folder, name)) for name in videos),
         trace=f"{below(folder, _text(row, 'trace'))}/" if _text(row, "trace") else "",
         report=below(folder, report_in(row)),
+        verdict=verdict,
+        score=_number(row.get("score")),
     )
 
 
@@ -190,8 +192,15 @@ def outcome_of_row(row: Row) -> Outcome:
         return "failed"
     if row.get("status") != "done":
         return "unfinished"
-    correct = row.get("correct")
-    return "unjudged" if not isinstance(correct, bool) else "correct" if correct else "wrong"
+    return verdict_of_row(row) or "unjudged"
+
+
+def verdict_of_row(row: Row) -> Verdict:
+    """What is known about the answer of a sample, whatever became of its video."""
+    correct, score = row.get("correct"), _number(row.get("score"))
+    if isinstance(correct, bool):
+        return "correct" if correct else "wrong"
+    return "" if score is None else "partial"
 
 
 def video_words(name: str, n_videos: int) -> str:

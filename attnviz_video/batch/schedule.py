@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from attnviz_video.batch.engine import Engine
 from attnviz_video.batch.jobs import Advanced, Died, Facts, Failure, Finished, Job, Outcome, SampleTask, Stage
 from attnviz_video.batch.ledger import KILLS, Ledger, now
 from attnviz_video.errors import AttnVizError, EnvironmentFault
-from attnviz_video.sources.dataset import LoadedSample
+from attnviz_video.sources.dataset import Dataset
 
 #: Seconds between two looks at a request to stop.
 LOOK_EVERY = 0.2
@@ -87,12 +88,12 @@ class Schedule:
         batch_size: int = 1,
         most_waiting: int = 8,
         trace_only: bool = False,
-        load: Callable[[int], LoadedSample] | None = None,
+        dataset: Dataset | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """`most_waiting`: samples without a renderer, before recording waits.
 
-        `load` reads a sample when its turn has come, so that no more of them are held than are worked on.
+        A sample is read from `dataset` when its turn has come, so that no more of them are held than are worked on.
         """
         self._engine = engine
         self._ledger = ledger
@@ -101,7 +102,7 @@ class Schedule:
         self._batch_size = batch_size
         self._most_waiting = most_waiting
         self._trace_only = trace_only
-        self._load = load
+        self._dataset = dataset
         self._should_stop = should_stop
         self._to_record: deque[Standing] = deque()
         self._to_render: deque[Standing] = deque()
@@ -149,15 +150,23 @@ class Schedule:
 
     def _is_loaded(self, one: Standing) -> bool:
         """Read a sample; one that cannot be read has failed, and blocks no other."""
-        if one.task.sample is None and self._load is not None:
+        if one.task.sample is None and self._dataset is not None:
             one.started = now()
             try:
-                loaded = self._load(one.task.index)
+                loaded = self._dataset.load(one.task.index)
                 one.task = replace(one.task, sample=loaded.sample, notices=loaded.notices)
             except Exception as error:
-                self._settle(one, "load", "failed", dict(one.task.facts), failure_of(error, one.task.home))
+                facts = {**self._asked(one.task.index), **one.task.facts}
+                self._settle(one, "load", "failed", facts, failure_of(error, one.task.home))
                 return False
         return True
+
+    def _asked(self, index: int) -> Facts:
+        """What an item asks whose images cannot be used, and the right answer; nothing where itself is faulty."""
+        fields = None
+        with suppress(Exception):  # why it cannot be read is told already
+            fields = None if self._dataset is None else self._dataset.fields_of(index)
+        return {} if fields is None else {"question": fields.problem, "answer": fields.answer}
 
     def hear(self, event: Advanced) -> None:
         """Take word of a job that runs; from engines that cannot tell it through `wait`."""
@@ -247,7 +256,7 @@ class Schedule:
             self._fatal = self._fatal or Failure(
                 "EnvironmentFault",
                 f"{len(self._killed)} samples killed their workers and none came to an end ({how}): is there enough "
-                "memory? lower --batch_size, --render_workers or --num_workers, and run the same command again",
+                "memory? lower --batch_size, --render_workers or --num_workers",
                 EnvironmentFault.exit_code,
             )
 
@@ -284,6 +293,13 @@ class Schedule:
 def raised(failure: Failure) -> AttnVizError:
     """The error that a worker met, in this process."""
     kind = getattr(errors, failure.kind, None)
-    if isinstance(kind, type) and issubclass(kind, AttnVizError):
-        return kind(failure.sentence)
-    return AttnVizError(failure.sentence)
+    error = (kind if isinstance(kind, type) and issubclass(kind, AttnVizError) else AttnVizError)(failure.sentence)
+    error.__cause__ = WorkerTraceback(failure.traceback) if failure.traceback else None
+    return error
+
+
+class WorkerTraceback(Exception):  # noqa: N818 (it is where an error was met, and is never raised)
+    """Where a worker met an error; a traceback does not cross processes, its text does."""
+
+    def __str__(self) -> str:
+        return f"\n\n{self.args[0].rstrip()}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnviz_video.batch import names
 from attnviz_video.batch.schedule import Counts
+from attnviz_video.errors import EnvironmentFault
 
 PROGRAM = "python visualize_heatmap.py"
 #: Flags that are not said again in the command that goes on with a run.
@@ -70,6 +72,19 @@ def samples_in_words(count: int) -> str:
 def stopped_line(counts: Counts, next_commands: NextCommands) -> str:
     """What is said when a run was stopped."""
     return f"stopped after {counts.settled} of {counts.total} samples; go on with: {command(next_commands.go_on)}"
+
+
+@contextmanager
+def told_how_to_go_on(next_commands: NextCommands) -> Iterator[None]:
+    """Add to a fault of the machine inside the block what goes on with the run when the fault is mended.
+
+    Raises:
+        EnvironmentFault: the fault, of the same kind.
+    """
+    try:
+        yield
+    except EnvironmentFault as error:
+        raise type(error)(f"{error}; then go on with: {command(next_commands.go_on)}") from error
 
 
 def try_again(argv: Sequence[str]) -> str:

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnviz_video.batch.correct import has_verdict_on, is_correct
+from attnviz_video.batch.correct import has_verdict_on, judge
 from attnviz_video.batch.jobs import Facts, SampleTask
 from attnviz_video.config import RunConfig
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import AttnVizError, Interrupted, TraceError
-from attnviz_video.pipeline import Recording, check_before_loading, check_head, record_sample, render_outputs
+from attnviz_video.pipeline import check_before_loading, record_sample, render_outputs
 from attnviz_video.progress import Progress
+from attnviz_video.recording import Recording, check_head
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -213,11 +214,12 @@ def facts_of(task: SampleTask, recording: Recording, response_field: str | None)
     trace = open_trace(recording.trace_folder, verify=False)
     response = answer_of(trace)
     judged = trace.header.kind == "replay" and has_verdict_on(task.sample, response_field)
-    correct, how = is_correct(task.sample, response, judged=judged)
+    verdict = judge(task.sample, response, judged=judged)
     return {
         "response": response,
-        "correct": correct,
-        "correct_by": how,
+        "correct": verdict.correct,
+        "correct_by": verdict.by,
+        "score": verdict.score,
         "kind": trace.header.kind,
         "n_images": len(task.sample.image_paths),
         "n_prompt": trace.n_prompt,

@@ -47,7 +47,7 @@ def stored_answer(sample: Sample, settings: CaptureSettings, response_field: str
         raise DatasetError(
             f"{place}: no response to replay {where}: expected text or a list of token ids{got} "
             f"(other fields: {others}); "
-            "name its field with --response_field, give --response, or use --answer generate"
+            "name its field with --response_field, or use --answer generate (a single run also takes --response)"
         )
     try:
         return _not_empty(found)

@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import IO
 
 from attnviz_video.errors import DiskFullError, EncoderError
-from attnviz_video.files import disk_full
+from attnviz_video.files import disk_full, file_too_large
 
 #: How many of ffmpeg's last lines an error quotes, and how many characters of them.
 QUOTED_LINES = 4
 QUOTED_CHARACTERS = 600
-#: What ffmpeg says when there is no room (the C library's sentences for ENOSPC, EDQUOT and EFBIG).
-NO_ROOM_SENTENCES = ("No space left on device", "Disk quota exceeded", "File too large")
+#: What ffmpeg says when there is no room (the C library's sentences for ENOSPC and EDQUOT), or a limit (EFBIG).
+NO_ROOM_SENTENCES = ("No space left on device", "Disk quota exceeded")
+TOO_LARGE_SENTENCE = "File too large"
 
 
 def ffmpeg_exe() -> str:
@@ -128,7 +129,9 @@ class FfmpegProcess:
     def _failure(self, code: int) -> EncoderError | DiskFullError:
         self._drain.join()
         said = last_words(self._last_lines)
-        if code == -signal.SIGXFSZ or any(sentence in said for sentence in NO_ROOM_SENTENCES):
+        if code == -signal.SIGXFSZ or TOO_LARGE_SENTENCE in said:
+            return file_too_large(self.target, self.needed_bytes)
+        if any(sentence in said for sentence in NO_ROOM_SENTENCES):
             return disk_full(self.target, self.needed_bytes)
         return EncoderError(
             f"ffmpeg {ending(code)} while writing {self.target}, nothing was kept; "

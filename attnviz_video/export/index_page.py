@@ -22,8 +22,10 @@ from attnviz_video.files import write_atomic
 from attnviz_video.render.escape import code_point
 from attnviz_video.theme import theme
 
+#: What is known about an answer; `partial`: it got a part of the score.
+Verdict = Literal["correct", "partial", "wrong", ""]
 #: `unjudged`: whether the answer is right is not known; `unfinished`: no video yet.
-Outcome = Literal["correct", "wrong", "unjudged", "failed", "unfinished"]
+Outcome = Literal["correct", "partial", "wrong", "unjudged", "failed", "unfinished"]
 
 _FOLDER = Path(__file__).parent / "viewer"
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -68,6 +70,10 @@ class Card:
     videos: tuple[tuple[str, str], ...] = ()
     trace: str = ""
     report: str = ""
+    #: Known also where there is no video: of a sample that was only recorded, or could not be rendered.
+    verdict: Verdict = ""
+    #: What the dataset gives the answer, 0 to 1 as a rule.
+    score: float | None = None
 
 
 @dataclass(frozen=True)

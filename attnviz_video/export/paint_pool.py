@@ -36,8 +36,10 @@ WAITING_RUNS = 2
 _PROGRAM = "from attnviz_video.export.paint_worker import main; main()"
 
 
-def worker_count(asked: int, n_frames: int) -> int:
-    """How many processes `--render_workers` means: 0 is one per core this process may use; never more than frames."""
+def worker_count(asked: int | None, n_frames: int) -> int:
+    """How many processes `--render_workers` means: None is one, 0 one per core it may use, at most `n_frames`."""
+    if asked is None:
+        return 1
     if asked == 0:
         asked = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(asked, n_frames))

@@ -82,8 +82,12 @@ class ExportSettings:
             "with most image attention"
         },
     )
-    render_workers: int = field(
-        default=1, metadata={"help": "processes that paint and compress frames; 0: one per core"}
+    render_workers: int | None = field(
+        default=None,
+        metadata={
+            "help": "processes that paint and compress frames; 0: one per core (default: 1; of a batch, the cores that "
+            "recording leaves)"
+        },
     )
 
     @property

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attnviz_video.core.sample import PAIR_FIELD, Sample
 from attnviz_video.errors import DatasetError, ImageError, UsageError
-from attnviz_video.sources.fields import own_id, read_fields
+from attnviz_video.sources.fields import ItemFields, own_id, read_fields
 from attnviz_video.sources.image_paths import image_roots, refuse_address, resolve_image
 from attnviz_video.sources.json_items import checked_item, read_items
 from attnviz_video.sources.settings import SourceSettings
@@ -73,10 +73,20 @@ class Dataset:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """The id of every sample, of faulty items too: its own, or its index where it has none or shares it."""
+        """The id of every sample, of faulty items too: its own, or its index where it has none or shares it.
+
+        An index that is the id of another item gets a `#`.
+        """
         return tuple(
-            str(index) if own is None or self.owners[own] > 1 else own for index, own in enumerate(self._own_ids)
+            self._made_up(index) if own is None or self.owners[own] > 1 else own
+            for index, own in enumerate(self._own_ids)
         )
+
+    def _made_up(self, index: int) -> str:
+        name = str(index)
+        while self.owners.get(name) == 1:
+            name = f"#{name}"
+        return name
 
     @cached_property
     def owners(self) -> Mapping[str, int]:
@@ -89,8 +99,13 @@ class Dataset:
 
     def answer_of(self, index: int) -> str | None:
         """The known answer of item `index`, without a look at its images; None also for an item that is faulty."""
+        fields = self.fields_of(index)
+        return None if fields is None else fields.answer
+
+    def fields_of(self, index: int) -> ItemFields | None:
+        """What stands in item `index`, without a look at its images; None for an item that is faulty itself."""
         try:
-            return read_fields(checked_item(self.items[index], index, self.file)).answer
+            return read_fields(checked_item(self.items[index], index, self.file))
         except DatasetError:
             return None
 

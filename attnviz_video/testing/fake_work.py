@@ -23,8 +23,8 @@ class FakeWork:
 
     `fail`, `bug`, `disk_full`: "record" or "render"; `bug` may be "together": recording then raises, instead of giving
     the error back for its sample; `damaged`: "render" finds the trace damaged; `kill`, `kill_once`: the stage in which
-    the worker is killed; `seconds`: how long each stage takes, in steps of 10 ms. That the model cannot be loaded, or
-    takes a minute, is asked for by `prompt_template`, since no sample is there yet.
+    the worker is killed; `seconds`: how long each stage takes, in steps of 10 ms. That the model cannot be loaded,
+    takes a minute or meets a bug is asked for by `prompt_template`, since no sample is there yet.
     """
 
     def __init__(self, worker: int, config: RunConfig) -> None:
@@ -36,6 +36,8 @@ class FakeWork:
             raise ModelError("this model cannot be loaded; choose another --model_path")
         if self._config.model.prompt_template == "slow model {problem}":
             time.sleep(60)
+        if self._config.model.prompt_template == "model with a bug {problem}":
+            raise ZeroDivisionError("a bug of the model, as was asked for")
 
     def record(
         self, tasks: Sequence[SampleTask], progress: Progress, should_stop: Callable[[], bool]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from attnviz_video.batch import names
 from attnviz_video.batch.markers import read_marker
 from attnviz_video.batch.run import render_run
 from attnviz_video.config import RenderConfig
-from attnviz_video.errors import UsageError
+from attnviz_video.errors import ModelError, UsageError
 from attnviz_video.progress import Silent
 from attnviz_video.testing.fake_work import BUILDER
 from attnviz_video.tracefile.lock import FolderLock
@@ -169,3 +170,54 @@ def test_a_damaged_run_json_is_refused(dataset: Path, out: Path) -> None:
     with pytest.raises(UsageError, match=r"run.json was not written by a batch run, or is damaged; choose another"):
         run(dataset, out)
     assert run(dataset, out, force_new=True).counts.done == 3
+
+
+# --- a run that came to no sample claims no folder -------------------------------------------------------------------
+
+MISTYPED = {"prompt_template": "no model {problem}"}
+
+
+@pytest.mark.parametrize("shard", [None, "1/2"])
+def test_a_mistyped_setting_claims_no_folder(dataset: Path, out: Path, shard: str | None) -> None:
+    for _ in range(2):
+        with pytest.raises(ModelError, match="this model cannot be loaded"):
+            run(dataset, out, shard=shard, settings=MISTYPED)
+    assert not names.all_run_files(out)
+    heard = Heard()
+    assert run(dataset, out, heard, shard=shard).counts.done == (3 if shard is None else 2)
+    assert heard.notices == []
+
+
+def test_a_run_that_was_killed_before_its_first_sample_claims_no_folder(dataset: Path, out: Path) -> None:
+    run(dataset, out, samples="0")
+    begun = {name: (out / name).read_bytes() for name in ("run.json", "results.jsonl")}
+    row = {"index": 2, "id": "item 2", "status": "interrupted", "attempt": 1}
+    for content in (b"", json.dumps(row).encode() + b"\n"):
+        left = out.with_name(f"left {len(content)}")
+        left.mkdir()
+        (left / "run.json").write_bytes(begun["run.json"])
+        (left / "results.jsonl").write_bytes(content)
+        (left / "index.html").touch()
+        assert run(dataset, left, samples="0", settings={"seed": 4}).counts.done == 1
+        assert [row["index"] for row in rows_of(left)] == [0], "rows of a run that is forgotten are none of this one"
+
+
+@pytest.mark.parametrize("left", ["row", "folder"])
+def test_a_run_that_came_to_a_sample_keeps_its_folder(dataset: Path, out: Path, left: str) -> None:
+    run(dataset, out, samples="0")
+    if left == "row":
+        shutil.rmtree(out / "000000-item_0")
+    else:
+        (out / "results.jsonl").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"is of a run with other settings or input: seed \(was 0, now 4\)"):
+        run(dataset, out, settings={"seed": 4})
+
+
+def test_a_shard_forgets_no_shard_that_has_only_begun(dataset: Path, out: Path) -> None:
+    run(dataset, out, shard="1/2")
+    for path in (*out.glob("0*"), *out.glob("results*")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    lock = FolderLock(names.lock_file(out, names.shard_suffix("1/2"), (0, 1, 2)))
+    with pytest.raises(UsageError, match=r"run-1-of-2.json is of a run with other settings"):
+        run(dataset, out, shard="2/2", settings={"seed": 4})
+    lock.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnviz_video.batch.correct import final_answer, has_verdict_on, is_correct
+from attnviz_video.batch.correct import Verdict, final_answer, has_verdict_on, judge
 from attnviz_video.core.sample import Sample
 
 
@@ -25,6 +25,8 @@ def sample(answer: str | None, **extra: object) -> Sample:
         ("left", "It may be " + "very " * 30 + "left", None),
         ("3", "<think>first I count the", None),
         ("3", "<answer>3", True),
+        ("35", "<answer>3", None),
+        ("3", "<answer>4</answer> hmm, so <answer>", False),
         ("3", "<answer>3</answer> hmm, so <answer>", True),
         ("a" * 41, "b", None),
         ("a" * 41, "A" * 41, True),
@@ -35,19 +37,27 @@ def sample(answer: str | None, **extra: object) -> Sample:
 def test_answers_are_compared_where_that_proves_something(
     answer: str | None, response: str, correct: bool | None
 ) -> None:
-    found, how = is_correct(sample(answer), response, judged=False)
-    assert found is correct
-    assert how == (None if correct is None else "compared")
+    found = judge(sample(answer), response, judged=False)
+    assert found == Verdict(correct, None if correct is None else "compared")
 
 
 def test_a_verdict_counts_for_the_response_it_came_with() -> None:
-    judged = sample("3", score=0.5)
-    assert is_correct(judged, "<answer>3</answer>", judged=True) == (False, "field score")
-    assert is_correct(judged, "<answer>3</answer>", judged=False) == (True, "compared")
-    assert is_correct(sample("3", score=1), "<answer>4</answer>", judged=True) == (True, "field score")
-    assert is_correct(sample("3", score=10**400), "<answer>4</answer>", judged=True) == (True, "field score")
-    assert is_correct(sample("3", score=float("inf")), "<answer>4</answer>", judged=True) == (False, "compared")
-    assert is_correct(sample("3", score="high"), "<answer>3</answer>", judged=True) == (True, "compared")
+    sure = sample("3", score=0)
+    assert judge(sure, "<answer>3</answer>", judged=True) == Verdict(False, "field score", 0)
+    assert judge(sure, "<answer>3</answer>", judged=False) == Verdict(True, "compared")
+    assert judge(sample("3", score=1), "<answer>4</answer>", judged=True) == Verdict(True, "field score", 1)
+    assert judge(sample("3", score=10**400), "<answer>4</answer>", judged=True).correct is True
+    assert judge(sample("3", score=float("inf")), "<answer>4</answer>", judged=True) == Verdict(False, "compared")
+    assert judge(sample("3", score="high"), "<answer>3</answer>", judged=True) == Verdict(True, "compared")
+
+
+@pytest.mark.parametrize("score", [0.5, 0.75])
+def test_a_part_of_the_score_is_neither_right_nor_wrong(score: float) -> None:
+    assert judge(sample("3", score=score), "<answer>4</answer>", judged=True) == Verdict(None, "field score", score)
+    assert judge(sample("3", accuracy=score), "<answer>4</answer>", judged=True).by == "field accuracy"
+    both = sample("3", score=score, correct=False)
+    assert judge(both, "<answer>3</answer>", judged=True) == Verdict(False, "field correct", score)
+    assert judge(sample("3", score=-score), "", judged=True) == Verdict(False, "field score", -score)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
+import traceback
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from attnviz_video.batch import names
 from attnviz_video.batch.markers import read_marker
 from attnviz_video.batch.results import cell
-from attnviz_video.errors import DatasetError, DiskFullError, ModelError, UsageError
+from attnviz_video.errors import AttnVizError, DatasetError, DiskFullError, ModelError, UsageError
 from tests.batch.running import ARGV, done_in, rows_of, run, statuses, write_dataset
 
 TWICE = ["record", "render"]
@@ -139,12 +141,18 @@ def test_a_bug_leaves_its_traceback_beside_the_sample(tmp_path: Path, out: Path)
 
 def test_a_full_disk_ends_the_run_and_no_sample_has_failed(tmp_path: Path, out: Path) -> None:
     dataset = write_dataset(tmp_path, [{}, {"disk_full": "record"}, {}])
-    with pytest.raises(DiskFullError, match="free 0 B"):
+    with pytest.raises(DiskFullError) as caught:
         run(dataset, out)
+    assert str(caught.value) == (
+        "disk full: needs about 1 kB, free 0 B; free some space; then go on with: "
+        "python visualize_heatmap.py batch --benchmark_json data.json"
+    )
+    assert caught.value.exit_code == 4
     assert statuses(out) == [(0, "done"), (1, "interrupted")]
     with pytest.raises(DiskFullError):
         run(dataset, out)
     assert [row["attempt"] for row in rows_of(out) if row["index"] == 1] == [1, 2]
+    assert rows_of(out)[-1]["error"]["sentence"] == "disk full: needs about 1 kB, free 0 B; free some space"
     assert not list(out.glob("*.lock"))
 
 
@@ -152,6 +160,19 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_and_no_sample_has_failed(dat
     with pytest.raises(ModelError, match="this model cannot be loaded; choose another --model_path"):
         run(dataset, out, settings={"prompt_template": "no model {problem}"})
     assert rows_of(out) == []
+
+
+@pytest.mark.parametrize("engine", ["in_process", "local"])
+def test_a_bug_that_ends_the_run_says_where_it_was_met(dataset: Path, out: Path, engine: str) -> None:
+    with pytest.raises(AttnVizError) as caught:
+        run(dataset, out, engine=engine, settings={"prompt_template": "model with a bug {problem}"})
+    assert str(caught.value) == (
+        "ZeroDivisionError: a bug of the model, as was asked for; this is a bug of ours; run again with --debug and "
+        "send us what it prints"
+    )
+    assert caught.value.exit_code == 1
+    printed = "".join(traceback.format_exception(caught.value))
+    assert re.search(r'fake_work\.py", line \d+, in start\n', printed), "what --debug prints names the place"
 
 
 # --- what a killed run leaves ----------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from attnviz_video.batch import names, work
 from attnviz_video.batch.jobs import SampleTask
@@ -16,7 +18,7 @@ from attnviz_video.batch.results import line_of, row_of
 from attnviz_video.batch.run_page import card_or_note
 from attnviz_video.capture import batch as capture_batch
 from attnviz_video.core.sample import Sample
-from attnviz_video.errors import EnvironmentFault, TraceError
+from attnviz_video.errors import DatasetError, EnvironmentFault, TraceError
 from attnviz_video.progress import Silent
 from attnviz_video.sources.dataset import Dataset
 from attnviz_video.stopping import StopRequest
@@ -136,6 +138,36 @@ def test_a_bug_in_writing_one_trace_of_a_batch_is_none_of_the_others(
     assert isinstance(one, dict)
     assert isinstance(two, ValueError)
     assert not any(notice.startswith("recorded one by one") for notice in heard.notices)
+
+
+@pytest.mark.parametrize(
+    "image", ["absent.png", "../../etc/passwd", "/etc/passwd", "http://host/a.png", "a\0.png", ["a.png", "link.png"]]
+)
+def test_a_sample_whose_image_cannot_be_used_keeps_its_question_and_answer(
+    tmp_path: Path, out: Path, image: object
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to("/etc/passwd")
+    items = [{"problem": "<image>How many?", "solution": "<answer>4</answer>", "image": image}, {"problem": 3}]
+    dataset = tmp_path / "data.json"
+    dataset.write_text(json.dumps(items))
+    assert run(dataset, out).counts.failed == 2
+    row, other = rows_of(out)
+    assert (row["error"]["kind"], row["question"], row["answer"]) == ("ImageError", "How many?", "<answer>4</answer>")
+    assert (other["error"]["kind"], "question" in other) == ("DatasetError", False)
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["question"] == "How many?"
+    card = card_or_note(row)
+    assert (card.outcome, card.question, card.reference) == ("failed", "How many?", "4")
+
+
+def test_a_response_that_is_none_is_told_with_flags_that_a_batch_has(tmp_path: Path) -> None:
+    task = tasks_in(tmp_path, [Sample(0, "a", "What is it?", (), extra={"pred": {"x": 1}})])[0]
+    error = work.RecordAndRender(config())._ask(task, Silent())
+    assert isinstance(error, DatasetError)
+    assert str(error).endswith(
+        "; name its field with --response_field, or use --answer generate (a single run also takes --response)"
+    )
 
 
 # --- what stands where a sample's folder goes ------------------------------------------------------------------------

@@ -82,6 +82,17 @@ def test_outcomes(status: str, correct: bool | None, outcome: str) -> None:
     assert outcome_of_row({"index": 0, "status": status, "correct": correct}) == outcome
 
 
+@pytest.mark.parametrize("status", ["done", "recorded", "failed"])
+def test_a_verdict_is_known_without_a_video(status: str) -> None:
+    row = {"index": 0, "status": status}
+    assert card_of({**row, "correct": True}).verdict == "correct"
+    assert card_of({**row, "correct": False, "score": 0}).verdict == "wrong"
+    partly = card_of({**row, "correct": None, "score": 0.75, "correct_by": "field score"})
+    assert (partly.verdict, partly.score, partly.judged_by) == ("partial", 0.75, "field score")
+    assert partly.outcome == {"done": "partial", "recorded": "unfinished", "failed": "failed"}[status]
+    assert (card_of(row).verdict, card_of(row).score) == ("", None)
+
+
 @pytest.mark.parametrize(
     ("name", "n_videos", "words"),
     [

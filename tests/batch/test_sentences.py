@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from attnviz_video.batch.schedule import Counts
-from attnviz_video.batch.sentences import NextCommands, end_line, ranges_of, stopped_line, without_values
+from attnviz_video.batch.sentences import (
+    NextCommands,
+    end_line,
+    ranges_of,
+    stopped_line,
+    told_how_to_go_on,
+    without_values,
+)
 from attnviz_video.config import RunConfig
+from attnviz_video.errors import DeviceError, DiskFullError, EnvironmentFault, ModelError
 from attnviz_video.sources.dataset import open_dataset
 from attnviz_video.sources.selection import chosen
 from tests.batch.running import settings_of, write_dataset
@@ -42,6 +50,19 @@ def test_a_stopped_run_counts_everything_that_is_settled() -> None:
     assert stopped_line(counts, NEXT) == (
         "stopped after 7 of 9 samples; go on with: python visualize_heatmap.py batch 'a b'"
     )
+
+
+@pytest.mark.parametrize("kind", [DiskFullError, DeviceError, EnvironmentFault])
+def test_a_fault_of_the_machine_is_told_with_what_goes_on(kind: type[EnvironmentFault]) -> None:
+    with pytest.raises(kind) as caught, told_how_to_go_on(NEXT):
+        raise kind("free some space")
+    assert type(caught.value) is kind
+    assert str(caught.value) == "free some space; then go on with: python visualize_heatmap.py batch 'a b'"
+
+
+def test_what_the_user_has_to_change_is_told_without_it() -> None:
+    with pytest.raises(ModelError, match="^no model$"), told_how_to_go_on(NEXT):
+        raise ModelError("no model")
 
 
 def test_flags_with_values_are_left_out_in_both_forms() -> None:

@@ -148,6 +148,57 @@ def test_filters_and_counts(tmp_path: Path, open_page: Open) -> None:
     assert ids(page) == ["apple", "pear", "plum", "fig", "kiwi"]
 
 
+#: What is known about answers without a video, and parts of a score.
+JUDGED = (
+    Card(0, "seen", "unfinished", "?", "3", verdict="correct", score=1.0),
+    Card(1, "half", "partial", "?", "3", reference="4", verdict="partial", score=0.5),
+    Card(2, "lost", "failed", "?", error="encoder", verdict="wrong", score=0.0),
+    Card(3, "done", "correct", "?", "3", verdict="correct", score=1.0),
+    Card(4, "open", "unjudged", "?", "3"),
+)
+
+
+def test_verdicts_are_counted_with_and_without_a_video(tmp_path: Path, open_page: Open) -> None:
+    page = open_page(written(tmp_path, JUDGED)).page
+    assert [" ".join(text.split()) for text in page.locator("#figures div").all_inner_texts()] == [
+        "samples 5", "correct 50.0 % 2 of 4 judged", "mean score 0.63", "failed 1",
+    ]  # fmt: skip
+    assert page.locator("#outcomes button").all_inner_texts() == [
+        "all5", "correct2", "partly correct1", "not judged1", "wrong1", "unfinished1", "failed1",
+    ]  # fmt: skip
+    badges = [text.split("\n") for text in page.locator("#cards .badge").all_inner_texts()]
+    assert badges == [["… unfinished", "✓ correct"], ["◐ partly correct"], ["! failed", "✗ wrong"], ["✓ correct"], [""]]
+    for name, found in (("correct", "seen done"), ("wrong", "lost"), ("failed", "lost"), ("partial", "half")):
+        page.locator(f"[data-outcome={name}]").click()
+        assert ids(page) == found.split()
+    page.locator("[data-outcome='']").click()
+    page.locator("#order").select_option("score")
+    assert ids(page) == ["seen", "done", "half", "lost", "open"]
+    page.locator("#order").select_option("outcome")
+    assert ids(page) == ["lost", "open", "half", "seen", "done"]
+    half = page.locator("[data-index='1']")
+    assert "score 0.5" in half.locator(".numbers").inner_text()
+    assert half.locator(".tag").inner_text() == "expected: 4"
+    assert half.locator(".picture").get_attribute("aria-label") == "Open sample 1, half: partly correct"
+    assert page.locator("[data-index='2'] .picture").get_attribute("aria-label").endswith("lost: failed, wrong")
+
+
+def test_an_id_that_is_the_number_is_not_said_twice(tmp_path: Path, open_page: Open) -> None:
+    cards = [Card(3, "17", "correct"), Card(17, "#17", "correct"), Card(18, "18", "correct"), Card(19, "9", "correct")]
+    page = open_page(written(tmp_path, cards)).page
+    assert page.locator("#cards h2").all_inner_texts() == ["#3 17", "#17", "#18", "#19 9"]
+
+
+def test_without_scores_nothing_is_sorted_by_them(tmp_path: Path, open_page: Open) -> None:
+    file = written(tmp_path)
+    page = open_page(file, "#order=score").page
+    assert page.locator("#order option").all_inner_texts() == [
+        "index", "image share", "length", "correctness", "time taken",
+    ]  # fmt: skip
+    assert page.locator("#order").input_value() == "index"
+    assert "score" not in page.locator("#figures").inner_text()
+
+
 def test_a_choice_survives_a_visit_elsewhere(tmp_path: Path, open_page: Open) -> None:
     file = written(tmp_path)
     page = open_page(file).page

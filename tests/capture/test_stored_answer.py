@@ -52,7 +52,7 @@ def test_a_field_of_another_kind_is_refused(value: object) -> None:
     assert str(caught.value) == (
         "data.json, item 3: no response to replay under 'other': expected text or a list of token ids"
         f"{'' if value is None else f', got {value!r}'} (other fields: other, more); "
-        "name its field with --response_field, give --response, or use --answer generate"
+        "name its field with --response_field, or use --answer generate (a single run also takes --response)"
     )
 
 

@@ -270,7 +270,8 @@ def test_f20_file_size_limit(folder: Path) -> None:
             print(error)
     """
     result = run_program(program)
-    assert result.stdout.startswith(f"disk full while writing {folder}/out.mp4: needs about"), result.stderr
+    assert result.stdout.startswith(f"file size limit while writing {folder}/out.mp4: needs about"), result.stderr
+    assert result.stdout.endswith("a file may have 100.0 kB (ulimit -f); raise the limit\n")
     assert list(folder.iterdir()) == []
 
 

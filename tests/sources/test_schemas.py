@@ -177,6 +177,14 @@ def test_ids_that_are_missing_or_shared_give_way_to_the_number(tmp_path: Path) -
     assert load_sample(SourceSettings(benchmark_json=dataset.file, sample_idx=3)).sample.id == "3"
 
 
+def test_a_number_that_stands_for_an_id_is_nobody_elses_id(tmp_path: Path) -> None:
+    values = ["1", None, None, "#4", None, "4", "x", "x", "9", 9]
+    dataset = opened(tmp_path, *({"problem": "?"} | ({} if value is None else {"id": value}) for value in values))
+    assert dataset.ids == ("1", "#1", "2", "#4", "##4", "4", "6", "7", "8", "9")
+    assert dataset.load(1).sample.id == "#1"
+    assert dataset.load(1).sample.extra == {}
+
+
 def test_a_file_whose_ids_differ_has_nothing_to_tell(tmp_path: Path) -> None:
     assert opened(tmp_path, {"id": "x", "problem": "?"}, {"problem": "?"}).notices == ()
 

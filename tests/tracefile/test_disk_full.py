@@ -98,7 +98,8 @@ def test_under_a_limit_of_the_system(tmp_path: Path) -> None:
     assert in_child(work) == 4
     summary = verify_trace(tmp_path / "trace")
     assert summary.status == "failed"
-    assert summary.reason.startswith("DiskFullError: disk full while writing")
+    assert summary.reason.startswith("DiskFullError: file size limit while writing")
+    assert summary.reason.endswith(": needs about 28.3 kB, a file may have 27.0 kB (ulimit -f); raise the limit")
     assert not [path for path in summary.folder.iterdir() if ".partial." in path.name]
 
 

@@ -6,7 +6,7 @@
   /** Outcomes in the order of sorting by correctness; words that stand on badges, and before them a sign. */
   const OUTCOMES = [
     ["failed", "failed", "!"], ["unfinished", "unfinished", "…"], ["wrong", "wrong", "✗"],
-    ["unjudged", "not judged", ""], ["correct", "correct", "✓"],
+    ["unjudged", "not judged", ""], ["partial", "partly correct", "◐"], ["correct", "correct", "✓"],
   ];
   const RANK = Object.fromEntries(OUTCOMES.map(([name], rank) => [name, rank]));
   const WORDS = Object.fromEntries(OUTCOMES.map(([name, words]) => [name, words]));
@@ -15,7 +15,7 @@
   /** What each order compares, and whether it begins with the largest. */
   const ORDERS = {
     index: [(card) => card.index, false], share: [(card) => card.share, true], length: [(card) => card.tokens, true],
-    outcome: [(card) => RANK[card.outcome], false], seconds: [(card) => card.seconds, true],
+    outcome: [(card) => RANK[card.verdict || card.outcome], false], score: [(card) => card.score, true], seconds: [(card) => card.seconds, true],
   };
   /** Cards that are laid at once, and how many at a time after them. */
   const [FIRST, MORE] = [60, 100];
@@ -54,7 +54,12 @@
     if (value < 120) return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} s`;
     return value < 7200 ? `${(value / 60).toFixed(0)} min` : `${(value / 3600).toFixed(1)} h`;
   }
-  const titleOf = (card) => [`#${card.index} `, foreign(card.id)];
+  const wordsOf = (card) => [card.outcome, card.verdict].filter((name, at, all) => name && all.indexOf(name) === at).map((name) => WORDS[name]).join(", ");
+  const scoreOf = (card) => `score ${Number(card.score.toPrecision(3))}`;
+  /** Whether a card is of an outcome; a verdict is known also of answers without a video. */
+  const is = (card, name) => card.outcome === name || card.verdict === name;
+  /** Number and id; an id that is the number says nothing more. */
+  const titleOf = (card) => (card.id.replace(/^#+/, "") === String(card.index) ? [foreign(`#${card.index}`)] : [`#${card.index} `, foreign(card.id)]);
 
   // --- the head of the page ------------------------------------------------------------------------------------------
 
@@ -69,10 +74,12 @@
     byId("subtitle").append(foreign(run.subtitle));
     pairs(byId("settings"), run.settings);
     pairs(byId("all-settings"), run.all_settings);
-    const of = (outcome) => cards.filter((card) => card.outcome === outcome).length;
-    const [right, wrong, failed] = [of("correct"), of("wrong"), of("failed")];
+    const of = (outcome) => cards.filter((card) => is(card, outcome)).length;
+    const [right, judged, failed] = [of("correct"), of("correct") + of("partial") + of("wrong"), of("failed")];
     figure(cards.length === 1 ? "sample" : "samples", count(cards.length));
-    if (right + wrong) figure("correct", percent(right / (right + wrong)), `${count(right)} of ${count(right + wrong)} judged`);
+    if (judged) figure("correct", percent(right / judged), `${count(right)} of ${count(judged)} judged`);
+    const scores = cards.map((card) => card.score).filter((score) => score !== null);
+    if (of("partial")) figure("mean score", (scores.reduce((sum, score) => sum + score, 0) / scores.length).toFixed(2));
     if (failed) figure("failed", count(failed));
     const shares = cards.map((card) => card.share).filter((share) => share !== null);
     if (shares.length) figure("mean image share", percent(shares.reduce((sum, share) => sum + share, 0) / shares.length));
@@ -88,11 +95,12 @@
   // --- cards ---------------------------------------------------------------------------------------------------------
 
   function badge(card) {
-    const sign = SIGNS[card.outcome];
-    return make("span", `badge ${card.outcome}`, sign ? `${sign} ${WORDS[card.outcome]}` : null);
+    const names = [card.outcome, card.verdict !== card.outcome && card.verdict].filter((name) => name && SIGNS[name]);
+    return make("span", "badge", ...names.map((name) => make("span", name, `${SIGNS[name]} ${WORDS[name]}`)));
   }
   function numbers(card) {
     const line = make("div", "numbers");
+    if (card.score !== null) line.append(make("span", "", scoreOf(card)));
     if (card.share !== null) {
       const bar = document.createElement("i");
       bar.style.width = `${Math.min(100, 100 * card.share)}%`;
@@ -123,13 +131,13 @@
   function build(card) {
     const button = make("button", card.thumbnail ? "picture" : "picture blank", card.thumbnail ? picture(card, card.thumbnail, true) : make("span", "none", BLANK[card.outcome] || "no picture"));
     button.type = "button";
-    button.setAttribute("aria-label", `Open sample ${card.index}, ${card.id}: ${WORDS[card.outcome]}`);
+    button.setAttribute("aria-label", `Open sample ${card.index}, ${card.id}: ${wordsOf(card)}`);
     button.addEventListener("click", () => show(card, button));
     const about = make("div", "about", make("div", "line", make("h2", "", ...titleOf(card)), badge(card)));
     if (card.question) about.append(make("p", "text question", foreign(card.question)));
     if (card.error) about.append(make("p", "text error", foreign(card.error)));
     else if (card.answer) about.append(make("p", "text answer", foreign(card.answer)));
-    if (card.outcome === "wrong" && card.reference) about.append(make("p", "text tag", "expected: ", foreign(card.reference)));
+    if (["wrong", "partial"].some((name) => is(card, name)) && card.reference) about.append(make("p", "text tag", "expected: ", foreign(card.reference)));
     for (const caution of card.cautions) about.append(make("p", "text caution", foreign(caution)));
     about.append(numbers(card));
     const line = links(card);
@@ -170,10 +178,10 @@
     const found = cards.filter((card) => (!state.kind || card.kind === state.kind) && words.every((word) => haystack(card).includes(word)));
     for (const chip of byId("outcomes").children) {
       const name = chip.dataset.outcome;
-      chip.lastChild.textContent = count(name ? found.filter((card) => card.outcome === name).length : found.length);
+      chip.lastChild.textContent = count(name ? found.filter((card) => is(card, name)).length : found.length);
       chip.setAttribute("aria-pressed", String(state.outcome === name));
     }
-    shown = found.filter((card) => !state.outcome || card.outcome === state.outcome).sort(compare);
+    shown = found.filter((card) => !state.outcome || is(card, state.outcome)).sort(compare);
     clearTimeout(laying);
     byId("cards").replaceChildren();
     lay(0, FIRST);
@@ -212,7 +220,7 @@
     state.search = words.get("search") || "";
     if (Object.hasOwn(RANK, words.get("outcome") || "")) state.outcome = words.get("outcome");
     if (["generated", "replayed"].includes(words.get("kind"))) state.kind = words.get("kind");
-    if (Object.hasOwn(ORDERS, words.get("order") || "")) state.order = words.get("order");
+    if ([...byId("order").options].some((one) => one.value === words.get("order"))) state.order = words.get("order");
     state.down = words.has("down") ? words.get("down") === "true" : START.down;
   }
   function fill() {
@@ -222,13 +230,14 @@
   }
   function tools() {
     for (const [name, words] of [["", "all"], ...[...OUTCOMES].reverse()]) {
-      if (name && !cards.some((card) => card.outcome === name)) continue;
+      if (name && !cards.some((card) => is(card, name))) continue;
       const chip = make("button", "", words, make("span", "number"));
       chip.type = "button";
       chip.dataset.outcome = name;
       chip.addEventListener("click", () => { state.outcome = state.outcome === name ? "" : name; update(); });
       byId("outcomes").append(chip);
     }
+    if (cards.every((card) => card.score === null)) byId("order").querySelector("[value=score]").remove();
     byId("tools").addEventListener("submit", (event) => event.preventDefault());
     let waiting = 0;
     byId("search").addEventListener("input", (event) => {
@@ -304,9 +313,9 @@
     });
   }
 
-  recall();
   head();
   tools();
+  recall();
   fill();
   dialog();
   update();
