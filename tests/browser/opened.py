@@ -13,7 +13,7 @@ class OpenedReport:
         self.page = opened.page
         self.requests: list[str] = opened.requests
         self.problems: list[str] = opened.problems
-        self.url: str = opened.page.url
+        self.url: str = opened.page.url.partition("#")[0]
         self.painted()
 
     def painted(self, frame: int | None = None) -> None:

@@ -16,13 +16,10 @@ from attnviz_video.analysis.scores import score
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.api import open_trace
 from attnviz_video.core.trace import TraceData
-from attnviz_video.export.report.settings import ReportSettings
-from attnviz_video.export.report.write import write_report
-from attnviz_video.progress import Silent
-from attnviz_video.render.settings import RenderSettings
 from attnviz_video.shipped import shipped
 from attnviz_video.testing.planted import planted_trace
 from tests.browser.opened import OpenedReport, four_digits
+from tests.browser.report_made import made
 
 LAYER = 20
 HOSTILE = "</script><img src=x onerror=window.pwned=1>"
@@ -36,12 +33,6 @@ def demo() -> TraceData:
 @pytest.fixture(scope="module")
 def demo_report(demo: TraceData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(demo, tmp_path_factory.mktemp("report"), LAYER)
-
-
-def made(trace: TraceData, folder: Path, layer: int = 0, render: RenderSettings | None = None, **settings: Any) -> Path:
-    asked = ReportSettings(output=folder / "report.html", **settings)
-    look = render or RenderSettings()
-    return write_report(trace, folder, (layer,), AnalysisSettings(), look, asked, Silent()).path
 
 
 # --- what is read off the page ---------------------------------------------------------------------------------------

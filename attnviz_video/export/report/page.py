@@ -16,7 +16,8 @@ MARK = "attnviz_video report"
 #: The parts of the viewer's program, in the order in which they are put together.
 SCRIPTS = (
     "numbers", "scale", "store", "analysis", "state", "paint", "position_facts", "unit_boxes", "text_view", "cells",
-    "picture_view", "strip_view", "inspector", "model_view", "head_view", "facts_view", "controls", "main",
+    "picture_view", "strip_view", "inspector", "model_view", "line_weights", "head_view", "facts_view", "controls",
+    "main",
 )  # fmt: skip
 #: Characters that end or begin a tag, and the line separators that old parsers of scripts know; JSON may escape them.
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -79,8 +79,11 @@ class Analysis {
    * largest of each. */
   tally(number, bins) {
     const row = this.treated(this.row(number));
-    if (row === null) return;
-    const limit = nPrompt + data.frames[number];
+    if (row !== null) this.tallyRow(row, nPrompt + data.frames[number], bins);
+  }
+
+  /** The same for a treated row of the query at position `limit`, the last that counts. */
+  tallyRow(row, limit, bins) {
     const peaks = [-1, -1];
     const add = (region, isSink, weight) => {
       if (!isUsable(weight)) return;
@@ -115,6 +118,14 @@ class Analysis {
     if (this.tops) return this.tops;
     const bins = emptyBins();
     this.tally(number, bins);
+    return topsOf(bins, 1, this.settings.scope === 'joint');
+  }
+
+  /** The scale of a treated row of other heads, whose query is at `position`: the shared one, or its own. */
+  scaleOfRow(row, position) {
+    if (this.tops) return this.tops;
+    const bins = emptyBins();
+    this.tallyRow(row, position, bins);
     return topsOf(bins, 1, this.settings.scope === 'joint');
   }
 

@@ -4,7 +4,7 @@ const VIEWS = [['read', data.pictures.length ? 'Text & images' : 'Text'], ['mode
 const SPEEDS = [1, 2, 4, 8, 16];
 const HELP = [
   ['← →', 'one step back or on'], ['space', 'play or pause'], ['Home, End', 'first and last step'],
-  ['↑ ↓', 'layer below or above'], ['[ ]', 'head before or after'], ['1 2 3 4', 'the four views'],
+  ['↑ ↓', 'layer above or below; in “Layers × heads” one row up or down'], ['[ ]', 'head before or after'], ['1 2 3 4', 'the four views'],
   ['r', 'row: predicting or reading'], ['s', 'scale: whole answer or this step'], ['g', 'patch grid'],
   ['h', 'hide or show the overlay'], ['t', 'light or dark'], ['Esc', 'unpin'],
   ['hover', 'exact weight, rank, token id; of the blue token its candidates'],
@@ -126,7 +126,8 @@ function buildControls() {
       range('Overlay', 0, 1.6, 0.1, 'opacity'),
       field('Its opacity', segmented('Its opacity', [['weight', 'by weight'], ['flat', 'even']], () => state.heatAlpha, (value) => change({ heatAlpha: value }))),
       make('div', 'field', check('patch grid', 'grid'), data.boxes.length ? check('true boxes', 'boxes') : null),
-    ] : [])));
+    ] : []),
+    isEmbedded ? button('Keys and mouse', 'Keys and mouse (?)', showHelp) : ''));
   addEventListener('pointerdown', (event) => { if (more.open && !more.contains(event.target)) more.open = false; });
   document.getElementById('controls').replaceChildren(
     make('span', 'stepper', button('‹', 'Layer below (↓)', () => stepLayer(-1)), layer, button('›', 'Layer above (↑)', () => stepLayer(1))),
@@ -142,6 +143,8 @@ function buildTabs() {
     tab.dataset.view = view;
     tabs.append(tab);
   });
+  // In a frame one line of its own would be taken from the text.
+  if (isEmbedded) document.getElementById('controls').prepend(tabs);
   whenChanged(() => {
     for (const tab of tabs.children) tab.setAttribute('aria-selected', String(tab.dataset.view === state.view));
   });
@@ -198,15 +201,24 @@ function buildHelp() {
   const list = make('dl', 'facts help');
   for (const [key, what] of HELP) list.append(make('dt', '', make('kbd', '', key)), make('dd', '', what));
   box.append(make('h2', '', 'Keys and mouse'), list, make('p', 'soft', 'Weights are those of the trace; nothing is renormalised.'), button('close', 'Close', () => box.close(), 'wide'));
-  document.getElementById('help').addEventListener('click', () => box.showModal());
+  document.getElementById('help').addEventListener('click', showHelp);
   document.getElementById('theme').addEventListener('click', toggleTheme);
+}
+
+function showHelp() {
+  document.getElementById('help-box').showModal();
+}
+
+/** ↑ and ↓: a higher and a lower layer; where the layers are rows on the page, the row above and the one below. */
+function stepUp(by) {
+  stepLayer(state.view === 'model' ? -by : by);
 }
 
 const KEYS = {
   ArrowLeft: () => { change({ playing: false }); goTo(state.frame - 1); },
   ArrowRight: () => { change({ playing: false }); goTo(state.frame + 1); },
-  ArrowUp: () => stepLayer(1),
-  ArrowDown: () => stepLayer(-1),
+  ArrowUp: () => stepUp(1),
+  ArrowDown: () => stepUp(-1),
   Home: () => goTo(0),
   End: () => goTo(data.frames.length - 1),
   ' ': togglePlay,
@@ -217,7 +229,7 @@ const KEYS = {
   g: () => change({ grid: !state.grid }),
   h: () => change({ opacity: state.opacity > 0 ? 0 : 1 }),
   t: toggleTheme,
-  '?': () => document.getElementById('help-box').showModal(),
+  '?': showHelp,
   Escape: clearMarks,
 };
 

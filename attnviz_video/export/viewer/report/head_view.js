@@ -17,8 +17,6 @@ const headsState = {
   /** Which sentences lines join, as "first second": from, to; "" is all. */
   sentences: '',
 };
-/** Items below this part of the largest weight are not coloured. */
-const LEAST_COLORED = 0.002;
 /** Opacity of the lines of many queries at once. */
 const CROWDED = 0.45;
 /** So many heads are drawn at first. */
@@ -131,7 +129,7 @@ async function loadHeads() {
 function headsGeometry() {
   const box = document.getElementById('heads-fill');
   const [width, height] = [box.clientWidth, box.clientHeight];
-  const column = Math.max(90, Math.min(300, width * 0.3));
+  const column = Math.max(96, Math.min(300, width * 0.3));
   return { width, height, column, left: MAP_WIDTH + 6 + column, right: width - MAP_WIDTH - 6 - column };
 }
 
@@ -145,15 +143,6 @@ function scrollSide(side, to, height) {
 
 const lineY = (side, index) => (index + 0.5) * LINE_HEIGHT - headsState.scroll[side] + 6;
 
-/** Weight of a row on an item of the right side; NaN where the row does not see it. */
-function itemWeight(row, item) {
-  if (item.start >= row.length) return NaN;
-  if (item.unit[4] < 0) return sumAsNumpy(row, item.start, Math.min(item.stop, row.length));
-  let sum = 0;
-  for (let p = item.start; p < item.stop; p++) if (imageOf[p] >= 0) sum += row[p];
-  return sum;
-}
-
 function activeQueries() {
   if (headsState.hover && headsState.hover.side === 0) return [headsState.hover.index];
   if (headsState.picked !== null && !headsState.hover) return [headsState.picked];
@@ -164,6 +153,8 @@ function activeQueries() {
 }
 
 function paintHeads() {
+  // Before the canvas is measured; lines of many queries at once leave the right side uncoloured.
+  linesLegend.hidden = headsState.all;
   const place = headsGeometry();
   const { width, height } = place;
   const context = fitCanvas(headsCanvas, width, height);
@@ -177,10 +168,12 @@ function paintHeads() {
   const active = activeQueries();
   const queries = active ?? Array.from({ length: span[0][1] - span[0][0] }, (_, i) => span[0][0] + i);
   const onlyKey = headsState.hover && headsState.hover.side === 1 ? headsState.hover.index : null;
+  const means = queries.length === 1 ? meanWeights(queries[0]) : null;
   paintLines(context, place, queries, onlyKey, span);
-  paintSide(context, place, 0, span[0], queries, onlyKey);
-  paintSide(context, place, 1, span[1], queries, onlyKey);
-  paintMaps(context, place, queries);
+  paintSide(context, place, 0, span[0], means, onlyKey);
+  paintSide(context, place, 1, span[1], means, onlyKey);
+  paintMaps(context, place, means);
+  paintLinesLegend(means);
 }
 
 function paintLines(context, place, queries, onlyKey, span) {
@@ -217,11 +210,9 @@ function paintLines(context, place, queries, onlyKey, span) {
   context.restore();
 }
 
-function paintSide(context, place, side, [from, to], queries, onlyKey) {
+function paintSide(context, place, side, [from, to], means, onlyKey) {
   const items = side === 0 ? querySide : keySide;
   const position = currentPosition();
-  const styles = tokenStyles();
-  const means = side === 1 && queries.length === 1 ? meanWeights(queries[0]) : null;
   for (let index = from; index < to; index++) {
     const item = items[index];
     const y = lineY(side, index);
@@ -231,12 +222,12 @@ function paintSide(context, place, side, [from, to], queries, onlyKey) {
     const isHover = headsState.hover && headsState.hover.side === side && headsState.hover.index === index;
     let ink = themed('ink');
     let fill = null;
+    const words = fitted(context, item.label, place.column - 64);
     if (isCurrent) [fill, ink] = [themed('token-current'), themed('token-current-ink')];
-    else if (means && means.values[index] / means.largest > LEAST_COLORED) {
-      const step = stepOf(Math.sqrt(means.values[index] / means.largest));
-      fill = styles.box[step];
-      ink = themed(styles.ink[step].includes('dark') ? 'token-dark_letters' : 'token-light_letters');
-    } else if (means && Number.isNaN(means.values[index])) ink = themed('ink-faint');
+    else if (means && side === 1) {
+      const wide = context.measureText(words).width + 10;
+      ink = paintItemBox(context, means, index, [x + 3, y - LINE_HEIGHT / 2 + 1, wide, LINE_HEIGHT - 2]);
+    }
     if (side === 1 && onlyKey === index) [fill, ink] = [themed('accent'), themed('token-current-ink')];
     if (fill) {
       context.fillStyle = fill;
@@ -249,27 +240,16 @@ function paintSide(context, place, side, [from, to], queries, onlyKey) {
     }
     context.fillStyle = ink;
     context.textAlign = side === 0 ? 'right' : 'left';
-    const words = fitted(context, item.label, place.column - 58);
     context.fillText(words, side === 0 ? x + place.column - 8 : x + 8, y);
-    context.fillStyle = fill ? ink : themed('ink-faint');
+    context.fillStyle = fill ? ink : themed(side === 0 ? 'ink-faint' : 'ink');
     context.textAlign = side === 0 ? 'left' : 'right';
-    const number = means && means.values[index] >= 0.0005 ? percent(means.values[index]) : side === 0 && item.frame >= 0 ? String(item.frame + 1) : '';
+    const number = means && side === 1 && means.values[index] >= 0.0005 ? percent(means.values[index]) : side === 0 && item.frame >= 0 ? String(item.frame + 1) : '';
     context.fillText(number, side === 0 ? x + 4 : x + place.column - 6, y);
   }
 }
 
-/** Mean over the heads drawn of a query's weight on every item of the right side. */
-function meanWeights(query) {
-  const step = itemStep(querySide[query]);
-  if (step === null || !headsState.sets.length) return null;
-  const rows = headsState.sets.map(({ rows: own }) => own.row(step));
-  const values = keySide.map((item) => (!isWanted(querySide[query], item) ? NaN : rows.reduce((sum, row) => sum + itemWeight(row, item), 0) / rows.length));
-  return { values, largest: Math.max(...values.filter((value) => !Number.isNaN(value)), 1e-9) };
-}
-
 /** Scroll bars that show where the weight is, also out of sight. */
-function paintMaps(context, place, queries) {
-  const means = queries.length === 1 ? meanWeights(queries[0]) : null;
+function paintMaps(context, place, means) {
   for (const side of [0, 1]) {
     const length = sideLength(side);
     const x = side === 0 ? 0 : place.width - MAP_WIDTH;

@@ -11,6 +11,15 @@ function buildTitle() {
   document.getElementById('subtitle').replaceChildren(`${data.model} · sample ${data.sample} · ${data.frames.length} ${stepWord}s `, ...badges);
 }
 
+/** In a frame of another page: `#embedded` leaves out what that page has itself, `#embedded&theme=dark` (or light) is in
+ * its colours from the first moment on.
+ */
+function dressAsAsked() {
+  const theme = fragment.get('theme');
+  if (theme === 'dark' || theme === 'light') document.documentElement.dataset.theme = theme;
+  document.documentElement.classList.toggle('embedded', isEmbedded);
+}
+
 /** The numbers of the page for tests: nothing of it can change anything. */
 function expose() {
   const scaleOf = async (settings) => {
@@ -24,9 +33,10 @@ function expose() {
 }
 
 function start() {
+  dressAsAsked();
   buildTitle();
-  buildTabs();
   buildControls();
+  buildTabs();
   buildTransport();
   buildText();
   buildPictures();

@@ -183,7 +183,8 @@ function paintThumbnail(context, [x, y, width, height], layer, head) {
 
 function thumbnailWeights(rows) {
   const positions = data.patches[data.pictures[0].image];
-  const steps = modelState.over === 'step' ? [rowStepOf(data.frames[state.frame], state.convention)] : data.frames;
+  const frames = modelState.over === 'step' ? [data.frames[state.frame]] : data.frames;
+  const steps = frames.map((step) => rowStepOf(step, state.convention));
   const sums = new Float64Array(positions.length);
   let count = 0;
   for (const step of steps) {
@@ -275,8 +276,17 @@ modelCanvas.addEventListener('click', (event) => {
   else if (canShow(layer, 'mean')) change({ layer, head: 'mean', view: 'read' });
 });
 
-whenChanged(() => {
+/** Brings the row of the layer into sight, below the numbers of the heads. */
+function followLayer() {
+  const scroll = document.getElementById('model-scroll');
+  const { height } = modelGeometry();
+  const top = state.layer * height;
+  scroll.scrollTop = Math.max(top + MODEL_TOP + height + 2 * SCROLL_PADDING - scroll.clientHeight, Math.min(scroll.scrollTop, top));
+}
+
+whenChanged((changed) => {
   if (state.view !== 'model') return;
   if (modelState.what === 'map') loadThumbnails();
   paintModel();
+  if (changed.has('layer')) followLayer();
 });

@@ -3,6 +3,18 @@
 const picturesPanel = document.getElementById('pictures');
 const loadedImages = data.images.map(() => null);
 let figures = [];
+/** In pixels: what stands between pictures and below each, the least width of a column (its caption is read) and the
+ * least longer side of a picture.
+ */
+const GAP = 14;
+const ROW_GAP = 8;
+const CAPTION = 26;
+const LEAST_COLUMN = 130;
+const LEAST_SIDE = 110;
+/** From so many pictures on they get more room than the text. */
+const MANY = 3;
+/** Part of the window's height for them where the page scrolls as a whole. */
+const LONG_SHARE = 0.5;
 
 async function loadImages() {
   await Promise.all(data.images.map(async (info, index) => {
@@ -20,6 +32,7 @@ async function loadImages() {
 
 function buildPictures() {
   document.body.classList.toggle('no-images', !data.pictures.length);
+  document.body.classList.toggle('many-images', data.pictures.length >= MANY);
   figures = data.pictures.map((picture) => {
     const canvas = make('canvas');
     const title = make('span', 'name');
@@ -27,6 +40,7 @@ function buildPictures() {
     const fill = make('span', 'bar-fill');
     const info = data.images[picture.image];
     title.textContent = `${data.images.length > 1 ? `${picture.image + 1} · ` : ''}${info.name}${picture.area ? ` · ${picture.area}` : ''}`;
+    title.title = info.name;
     const figure = make('figure', '', canvas, make('figcaption', '', title, make('span', 'bar-track', fill), share));
     const own = { picture, canvas, figure, share, fill, width: 0, height: 0 };
     canvas.addEventListener('pointermove', (event) => hoverPatch(own, event));
@@ -37,30 +51,58 @@ function buildPictures() {
   picturesPanel.replaceChildren(...figures.map((own) => own.figure));
 }
 
-/** Room for all pictures: as large as they can be with none out of sight, but not smaller than can be read. */
+/** Pictures side by side, as large as they can be with none out of sight; where they would be too small, so many
+ * beside each other as are large enough, in two rows, and the rest is reached by scrolling.
+ */
 function measurePictures() {
+  const isLong = getComputedStyle(picturesPanel).overflowY === 'visible';
+  picturesPanel.classList.toggle('fits', !isLong);
+  let [width, height] = picturesRoom();
+  // Where the page scrolls as a whole, text and pictures shall be in sight together.
+  if (isLong) height = LONG_SHARE * innerHeight;
+  let sizes = fittingSizes(width, height);
+  if (!sizes) {
+    picturesPanel.classList.remove('fits');
+    [width] = picturesRoom(); // a scroll bar has come
+    const twoRows = (height - ROW_GAP) / 2 - CAPTION;
+    sizes = columnSizes(width, Math.max(LEAST_SIDE, twoRows), Math.max(1, Math.floor((width + GAP) / (LEAST_COLUMN + GAP))));
+  }
+  figures.forEach((own, number) => {
+    [own.width, own.height] = [sizes[number], sizes[number] / aspect(own.picture)];
+    own.figure.style.width = `${Math.max(own.width, Math.min(width, LEAST_COLUMN))}px`;
+  });
+}
+
+/** Width and height in the panel, in whole pixels: `clientWidth` alone may be more than there is. */
+function picturesRoom() {
   const style = getComputedStyle(picturesPanel);
-  const width = picturesPanel.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  const height = picturesPanel.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
-  const caption = 34;
-  const free = style.overflowY === 'visible' ? Infinity : height;
-  let best = 0;
-  let columns = 1;
-  for (let tried = 1; tried <= Math.max(1, figures.length); tried++) {
-    const cell = (width - 14 * (tried - 1)) / tried;
-    const rows = Math.ceil(figures.length / tried);
-    const used = figures.map(({ picture }) => Math.min(cell, ((free - rows * caption) / rows) * aspect(picture)));
-    const area = used.reduce((sum, own, i) => sum + (own * own) / aspect(figures[i].picture), 0);
-    if (area > best) [best, columns] = [area, tried];
+  const { width } = picturesPanel.getBoundingClientRect();
+  const bar = picturesPanel.offsetWidth - picturesPanel.clientWidth;
+  return [
+    Math.floor(width - bar - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)),
+    picturesPanel.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom),
+  ];
+}
+
+/** The widths with which all pictures are in sight and the most of them is seen; null where that is too small. */
+function fittingSizes(width, height) {
+  let best = { area: 0, sizes: null };
+  for (let columns = 1; columns <= Math.max(1, figures.length); columns++) {
+    if (columns > 1 && (width - GAP * (columns - 1)) / columns < LEAST_COLUMN) break;
+    const rows = Math.ceil(figures.length / columns);
+    const sizes = columnSizes(width, (height - ROW_GAP * (rows - 1)) / rows - CAPTION, columns);
+    const areas = sizes.map((own, number) => (own * own) / aspect(figures[number].picture));
+    const area = areas.reduce((sum, own) => sum + own, 0);
+    const isLarge = sizes.every((own, number) => Math.max(own, own / aspect(figures[number].picture)) >= LEAST_SIDE);
+    if (isLarge && area > best.area) best = { area, sizes };
   }
-  const rows = Math.ceil(figures.length / columns);
-  const cell = (width - 14 * (columns - 1)) / columns;
-  for (const own of figures) {
-    const ratio = aspect(own.picture);
-    own.width = Math.max(Math.min(cell, 140), Math.min(cell, ((free - rows * caption) / rows) * ratio));
-    own.height = own.width / ratio;
-    own.figure.style.width = `${own.width}px`;
-  }
+  return best.sizes;
+}
+
+/** The widths of the pictures in so many columns, none higher than `height`. */
+function columnSizes(width, height, columns) {
+  const cell = Math.floor((width - GAP * (columns - 1)) / columns);
+  return figures.map(({ picture }) => Math.max(1, Math.floor(Math.min(cell, height * aspect(picture)))));
 }
 
 function aspect(picture) {
@@ -77,6 +119,8 @@ function paintPictures() {
   for (const own of figures) {
     const share = shares ? shares[own.picture.image] : NaN;
     own.share.textContent = raw ? `${percent(share)}${own.width < 240 ? '' : ' of the row'}` : 'no row';
+    // The colour of the image's curve in the timeline.
+    if (figures.length > 1) own.fill.style.backgroundColor = seriesColor(own.picture.image + 1);
     own.fill.style.width = `${100 * (Number.isNaN(share) ? 0 : share)}%`;
   }
 }

@@ -2,6 +2,10 @@
 
 const first = data.first;
 
+/** What the address asks for after its "#". */
+const fragment = new URLSearchParams(location.hash.slice(1));
+const isEmbedded = fragment.has('embedded');
+
 const state = {
   view: 'read',
   frame: 0,

@@ -4,6 +4,15 @@ const strip = document.getElementById('strip');
 const STRIP_LABEL = 118;
 const STRIP_VALUE = 66;
 const BAND = 14;
+/** Heights of a curve in pixels: in a high window, in a low one, and on a phone. */
+const ROW_HEIGHTS = { high: 25, low: 20, phone: 18 };
+const LOW_WINDOW = 760;
+/** More images than this are one band of areas, so that the timeline leaves room for the images themselves. */
+const MOST_IMAGE_CURVES = 2;
+/** Height of that band in curves. */
+const BAND_ROWS = 2;
+/** So many images are told of one step. */
+const MOST_TOLD = 12;
 let stripCurves = null;
 let stripKey = '';
 
@@ -17,8 +26,7 @@ function curves() {
   const head = /^\d+$/.test(state.head) ? Number(state.head) : null;
   const known = scalars.values && scalars.layers.includes(state.layer) && state.head !== 'rollout';
   const facts = analysis.rowSteps.map((step) => (step === null ? null : rowFacts(analysis.rows.row(step), analysis.sinks)));
-  const list = [];
-  data.images.forEach((_, image) => list.push({
+  const shares = data.images.map((_, image) => ({
     name: data.images.length > 1 ? `image ${image + 1} share` : 'image share',
     color: seriesColor(image + 1), top: null, text: percent,
     values: analysis.rowSteps.map((step, n) => {
@@ -27,6 +35,7 @@ function curves() {
       return head === null ? meanScalar(`share ${image}`, step, state.layer) : scalar(`share ${image}`, step, state.layer, head);
     }),
   }));
+  const list = shares.length > MOST_IMAGE_CURVES ? [together(shares)] : shares;
   list.push({
     name: known && head === null ? 'entropy of heads' : 'entropy', color: themed('series-entropy'), top: null,
     text: (value) => (Number.isNaN(value) ? '–' : `${value.toFixed(2)} nat`),
@@ -55,6 +64,25 @@ function curves() {
   return list;
 }
 
+/** The shares of many images as one band: areas on top of each other, and their sum. */
+function together(shares) {
+  return {
+    name: `${shares.length} images, share`, color: themed('ink-soft'), top: null, text: percent, parts: shares,
+    values: shares[0].values.map((_, number) => shares.reduce((sum, { values }) => sum + values[number], 0)),
+  };
+}
+
+/** What the tooltip says of step `number`: every curve, and the largest parts of a band. */
+function stripFacts(number) {
+  return curves().flatMap((curve) => {
+    const own = [curve.name, curve.text(curve.values[number])];
+    if (!curve.parts) return [own];
+    const parts = curve.parts.map(({ name, values }) => [name, values[number]]);
+    const least = parts.map(([, value]) => value).sort((one, other) => other - one)[MOST_TOLD - 1] ?? -Infinity;
+    return [own, ...parts.filter(([, value]) => value >= least).slice(0, MOST_TOLD).map(([name, value]) => [name, percent(value)])];
+  });
+}
+
 /** Weight of a row on some positions together; NaN where it sees none of them. */
 function weightOn(row, positions) {
   let sum = NaN;
@@ -63,10 +91,12 @@ function weightOn(row, positions) {
 }
 
 function stripGeometry() {
-  const width = strip.parentElement.clientWidth - 28;
+  const around = getComputedStyle(strip.parentElement);
+  const width = strip.parentElement.clientWidth - parseFloat(around.paddingLeft) - parseFloat(around.paddingRight);
   const phone = width < 560;
   const left = phone ? 84 : STRIP_LABEL;
-  return { width, left, right: width - (phone ? 58 : STRIP_VALUE), rowHeight: phone ? 18 : 25 };
+  const rowHeight = ROW_HEIGHTS[phone ? 'phone' : innerHeight <= LOW_WINDOW ? 'low' : 'high'];
+  return { width, left, right: width - (phone ? 58 : STRIP_VALUE), rowHeight };
 }
 
 function frameX(number, { left, right }) {
@@ -76,41 +106,35 @@ function frameX(number, { left, right }) {
 function paintStrip() {
   const list = curves();
   const place = stripGeometry();
-  const height = BAND + 6 + list.length * place.rowHeight + 2;
+  const heights = list.map((curve) => (curve.parts ? BAND_ROWS : 1) * place.rowHeight);
+  const height = BAND + 6 + heights.reduce((sum, own) => sum + own, 0) + 2;
   const context = fitCanvas(strip, place.width, height);
   const { left, right, rowHeight } = place;
   paintSegments(context, place);
   context.font = `${rowHeight < 20 ? 11 : 12}px system-ui, sans-serif`;
   context.textBaseline = 'middle';
+  let top = BAND + 6;
   list.forEach((curve, index) => {
-    const top = BAND + 6 + index * rowHeight;
+    const bottom = top + heights[index];
+    const middle = (top + bottom) / 2;
     const known = curve.values.filter((value) => !Number.isNaN(value));
     const largest = curve.top ?? Math.max(...known, 1e-9);
     context.fillStyle = themed('ink-soft');
     context.textAlign = 'left';
-    context.fillText(fitted(context, curve.name, left - 10), 0, top + rowHeight / 2);
+    context.fillText(fitted(context, curve.name, left - 10), 0, middle);
     context.textAlign = 'right';
     context.fillStyle = themed('ink');
-    context.fillText(curve.text(curve.values[state.frame]), place.width, top + rowHeight / 2);
+    context.fillText(curve.text(curve.values[state.frame]), place.width, middle);
     context.strokeStyle = themed('track');
     context.lineWidth = 1;
     context.beginPath();
-    context.moveTo(left, top + rowHeight - 2.5);
-    context.lineTo(right, top + rowHeight - 2.5);
+    context.moveTo(left, bottom - 2.5);
+    context.lineTo(right, bottom - 2.5);
     context.stroke();
-    context.strokeStyle = curve.color;
-    context.lineWidth = 1.75;
-    context.lineJoin = 'round';
-    context.beginPath();
-    let pen = false;
-    curve.values.forEach((value, number) => {
-      if (Number.isNaN(value)) { pen = false; return; }
-      const y = top + rowHeight - 3 - (Math.max(0, value) / largest) * (rowHeight - 7);
-      if (pen) context.lineTo(frameX(number, place), y);
-      else context.moveTo(frameX(number, place), y);
-      pen = true;
-    });
-    context.stroke();
+    const y = (value) => bottom - 3 - (Math.max(0, value) / largest) * (bottom - top - 7);
+    if (curve.parts) paintAreas(context, place, curve.parts, y);
+    else paintCurve(context, place, curve, y);
+    top = bottom;
   });
   const x = frameX(state.frame, place);
   context.fillStyle = themed('accent');
@@ -119,6 +143,39 @@ function paintStrip() {
     context.globalAlpha = 0.22;
     context.fillRect(frameX(number, place) - Math.max(1, (right - left) / data.frames.length / 2), 0, Math.max(2, (right - left) / data.frames.length), height);
     context.globalAlpha = 1;
+  }
+}
+
+function paintCurve(context, place, { values, color }, y) {
+  context.strokeStyle = color;
+  context.lineWidth = 1.75;
+  context.lineJoin = 'round';
+  context.beginPath();
+  let pen = false;
+  values.forEach((value, number) => {
+    if (Number.isNaN(value)) { pen = false; return; }
+    if (pen) context.lineTo(frameX(number, place), y(value));
+    else context.moveTo(frameX(number, place), y(value));
+    pen = true;
+  });
+  context.stroke();
+}
+
+/** One area per part, the first at the bottom; steps without a row are left open. */
+function paintAreas(context, place, parts, y) {
+  const below = parts[0].values.map(() => 0);
+  for (const { values, color } of parts) {
+    context.fillStyle = color;
+    for (let start = 0; start < values.length;) {
+      let stop = start;
+      while (stop < values.length && !Number.isNaN(values[stop])) stop++;
+      context.beginPath();
+      for (let n = start; n < stop; n++) context.lineTo(frameX(n, place), y(below[n] + values[n]));
+      for (let n = stop - 1; n >= start; n--) context.lineTo(frameX(n, place), y(below[n]));
+      context.fill();
+      start = stop + 1;
+    }
+    values.forEach((value, number) => { below[number] += value; });
   }
 }
 
@@ -174,9 +231,8 @@ strip.addEventListener('pointerdown', (event) => {
 strip.addEventListener('pointermove', (event) => {
   if (event.buttons & 1) goTo(stripFrame(event));
   const number = stripFrame(event);
-  const facts = curves().map((curve) => [curve.name, curve.text(curve.values[number])]);
   const title = `${stepWord} ${number + 1}: ${inline(textOf(nPrompt + data.frames[number]))}`;
-  showTooltip(event, [make('strong', 'tip-title', title), factList(facts)]);
+  showTooltip(event, [make('strong', 'tip-title', title), factList(stripFacts(number))]);
 });
 strip.addEventListener('pointerleave', hideTooltip);
 
