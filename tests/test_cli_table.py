@@ -40,7 +40,7 @@ def test_the_heaviest_keys_are_listed_without_torch() -> None:
 
 def test_rows_and_columns_have_different_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "received_sum" in listed(capsys, "--what", "received", "--queries", "all").splitlines()[1]
-    assert "image_1_share" in listed(capsys, "--what", "shares", "--head", "max").splitlines()[1]
+    assert "image_1_share" in listed(capsys, "--what", "shares").splitlines()[1]
     assert "columns of less weight are left out; -o FILE.csv" in listed(capsys, "--what", "weights")
 
 

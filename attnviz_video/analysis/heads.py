@@ -41,6 +41,16 @@ def parse_head(text: str) -> HeadReduction:
     raise UsageError(f"--head: expected mean, max or the number of a query head (0, 1, …), got {text!r}")
 
 
+def heads_in_words(head: str, n_heads: int, *, short: bool = False) -> str:
+    """What a picture says of the reduction `--head`: `mean of 28 heads`, `maximum of 28 heads (rows do not sum to 1)`,
+    `head 3`; `short` leaves out what is in brackets.
+    """
+    if head not in ("mean", "max"):
+        return f"head {head}"
+    said = f"{'mean' if head == 'mean' else 'maximum'} of {n_heads} heads"
+    return said if head == "mean" or short else f"{said} (rows do not sum to 1)"
+
+
 def resolve_layer(header: TraceHeader, layer: int) -> int:
     """The decoder layer meant by `layer` (negative counts from the end), if the trace recorded it.
 

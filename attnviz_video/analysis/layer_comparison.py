@@ -26,6 +26,8 @@ from attnviz_video.errors import TraceError, UsageError
 #: A key that is not among the words.
 FIRST_TOKEN = "first token"
 _IMAGE = re.compile(r"image (\d+)", re.IGNORECASE)
+#: The name of an image or of something on it.
+_IMAGE_PART = re.compile(r"image (\d+)(?: (?:(?:tile|thumbnail|row|col|column|patch)\b.*))?", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.+)#(\d+)", re.DOTALL)
 
 
@@ -203,6 +205,7 @@ def named_key(trace: TraceData, words: Sequence[Word], key: str, last: int) -> K
             more = f" to #{len(places)}" if len(places) > 1 else ""
             raise UsageError(f"--keys {key!r}: the query sees {len(places)} of {numbered[1]!r}; choose #1{more}")
     if not places:
+        _refuse_missing_image(trace, key)
         raise UsageError(f"--keys {key!r}: the query sees no such word{_closest(name, words)}")
     positions = np.concatenate([np.arange(first, min(stop, last + 1)) for first, stop in places])
     return KeySet(name, positions, len(places))
@@ -255,6 +258,30 @@ def _patch_positions(trace: TraceData) -> Int[np.ndarray, "patches"]:
 def _pieces(trace: TraceData, text: str) -> list[tuple[int, int]]:
     """Tokens whose own piece is `text`: for parts of words."""
     return [(token.position, token.position + 1) for token in trace.tokens if token.piece.strip() == text.strip() != ""]
+
+
+def _refuse_missing_image(trace: TraceData, key: str) -> None:
+    """Refuse a name such as `image 3` or `image 1 row 9 col 1` of what there is not, with what there is.
+
+    Raises:
+        UsageError: it is such a name.
+    """
+    named = _IMAGE_PART.fullmatch(" ".join(key.split()))
+    if not named:
+        return
+    n_images, number = len(trace.layout.images), int(named[1])
+    if not 1 <= number <= n_images:
+        there = {0: "no image", 1: "one image, image 1"}.get(n_images, f"images 1 to {n_images}")
+        raise UsageError(f"--keys {key!r}: this trace has {there}")
+    grids = trace.layout.grids_of(number - 1)
+    if len(grids) == 1:
+        has = f"{grids[0].rows} rows and {grids[0].columns} columns of patches, both counted from 1"
+        example = f"image {number} row {grids[0].rows} col {grids[0].columns}"
+    else:
+        names = position_names(trace)
+        patches = trace.layout.patch_positions(number - 1).tolist()
+        has, example = f"patches in {len(grids)} parts, tiles or a thumbnail", names[patches[-1]]
+    raise UsageError(f"--keys {key!r}: image {number} has {has}; the last is {example!r}")
 
 
 def _closest(text: str, words: Sequence[Word]) -> str:

@@ -6,7 +6,8 @@ of queries q and keys k, and groups u of queries and v of keys,
 
     W[u, v] = 1/|u| · Σ_{q ∈ u} Σ_{k ∈ v} A[q, k]
 
-(Clark et al. 2019, "What Does BERT Look At?", section 4.1, for words). Nothing is renormalised.
+(Clark et al. 2019, "What Does BERT Look At?", section 4.1, for words). Nothing is renormalised. Text is merged only to
+words, and only where that is asked for: else every token has its own row and column, a part of a character too.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from attnviz_video.analysis.scale import COVERED, WeightTally, level
 from attnviz_video.analysis.scores import shown_steps
 from attnviz_video.analysis.settings import AnalysisSettings
 from attnviz_video.analysis.sinks import SinkTally
-from attnviz_video.analysis.tables import LayerRows, Queries
-from attnviz_video.analysis.words import Word, merge_words
+from attnviz_video.analysis.tables import LayerRows, Queries, token_name
+from attnviz_video.analysis.words import merge_words
 from attnviz_video.core.scores import ColorScale, Sink
-from attnviz_video.core.shown import ShowPrompt, first_shown, shown_units
+from attnviz_video.core.shown import ShowPrompt, first_shown
 from attnviz_video.core.trace import TraceData
-from attnviz_video.core.units import DisplayUnit, display_units
 from attnviz_video.errors import TraceError
+
+#: Where the start phrase was found nowhere, so many tokens of the user's text are shown all the same; longer texts
+#: would leave the answer no room.
+MOST_OF_A_PROMPT = 200
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ class AttentionMatrix:
     #: Positions that take attention whatever is written (see `analysis.sinks`), heaviest first.
     sinks: tuple[Sink, ...] = ()
     report: RowReport = field(default_factory=RowReport)
+    #: Part of each row that lies on text without a column, 0 to 1; NaN where a row holds no weight at all.
+    hidden: Float[np.ndarray, "heads queries"] = field(default_factory=lambda: np.zeros((1, 0)))
+    #: Whether that text is part of the prompt and nothing else.
+    hides_prompt_only: bool = True
 
     @property
     def is_image(self) -> Bool[np.ndarray, "keys"]:
@@ -107,7 +115,8 @@ def attention_matrix(
     queries, row_of = query_lines(trace, choice, keys)
     column_of = _owners(trace, keys)
     n_heads = len(trace.header.heads) if head is None else 1
-    total = np.zeros((n_heads, len(queries), len(keys)))
+    # The last column takes what lies on text that has no column of its own.
+    total = np.zeros((n_heads, len(queries), len(keys) + 1))
     count, last = np.zeros(len(queries), np.int64), np.zeros(len(queries), np.int64)
     report, tally = RowReport(), SinkTally(regions_of(trace.layout, len(trace.tokens)))
     for query, rows in _rows(trace, layer, head, choice):
@@ -120,16 +129,30 @@ def attention_matrix(
         report += check_rows(rows)
         owner = column_of[: rows.shape[1]]
         for number, row in enumerate(rows):
-            total[number, line] += np.bincount(owner, weights=row, minlength=len(keys) + 1)[:-1]
+            total[number, line] += np.bincount(owner, weights=row, minlength=len(keys) + 1)
         count[line] += 1
         last[line] = max(last[line], query)
     firsts = np.array([line.first for line in keys], dtype=np.int64)
     seen: Bool[np.ndarray, "queries keys"] = np.array([firsts < trace.seen_keys(int(query)) for query in last])
-    weights = np.where(seen, total / count[:, np.newaxis], np.nan).astype(np.float32)
+    weights = np.where(seen, total[..., :-1] / count[:, np.newaxis], np.nan).astype(np.float32)
     # The last token of an answer is a key of nobody.
     used: Bool[np.ndarray, "keys"] = np.asarray(seen.any(axis=0))
     keys = tuple(line for line, own in zip(keys, used.tolist(), strict=True) if own)
-    return AttentionMatrix(queries, keys, weights[:, :, used], seen[:, used], tally.sinks(), report)
+    uncovered = np.flatnonzero(column_of == len(used))
+    return AttentionMatrix(
+        queries, keys, weights[:, :, used], seen[:, used], tally.sinks(), report, _last_share(total),
+        hides_prompt_only=bool((uncovered < trace.n_prompt).all()),
+    )  # fmt: skip
+
+
+def computed_matrix(trace: TraceData, weights: Float[np.ndarray, "queries keys"]) -> AttentionMatrix:
+    """Rows that were computed for every query of an encoding, as a matrix of its tokens."""
+    lines = key_lines(trace, MatrixChoice(queries="all"))
+    tally = SinkTally(regions_of(trace.layout, len(trace.tokens)))
+    for row in weights:
+        tally.add(row)
+    matrix = weights[np.newaxis].astype(np.float32)
+    return AttentionMatrix(lines, lines, matrix, np.ones(weights.shape, dtype=bool), tally.sinks())
 
 
 def check_matrix(trace: TraceData, layer: int, head: str | None, choice: MatrixChoice) -> int:
@@ -153,18 +176,37 @@ def check_matrix(trace: TraceData, layer: int, head: str | None, choice: MatrixC
 
 
 def key_lines(trace: TraceData, choice: MatrixChoice) -> tuple[Line, ...]:
-    """The columns, in the order of the sequence: the text that is shown, and every image."""
-    units: Sequence[Word] | Sequence[DisplayUnit]
-    start = 0 if trace.is_encoding else first_shown(trace, choice.show_prompt)
+    """The columns, in the order of the sequence: every token (or word) of the text that is shown, and every image."""
+    start = first_column(trace, choice.show_prompt)
+    lines = []
     if choice.words:
-        units = merge_words(trace.tokens)
+        words = (word for word in merge_words(trace.tokens) if word.image < 0)
+        lines += [Line(word.first, word.stop, word.text, word.special) for word in words if word.first >= start]
     else:
-        units = display_units(trace.tokens) if trace.is_encoding else shown_units(trace, choice.show_prompt)
-    text = [unit for unit in units if unit.image < 0 and unit.first >= start]
-    lines = [Line(unit.first, unit.stop, unit.text, unit.special) for unit in text]
+        # Tokens between the patches of an image, such as those that end its rows, are part of a whole prompt only.
+        whole = choice.show_prompt == "full"
+        tokens = (token for token in trace.tokens[start:] if token.image < 0 or (whole and token.patch < 0))
+        lines += [Line(token.position, token.position + 1, token_name(token), token.special) for token in tokens]
     for image in range(len(trace.layout.images)):
         lines += _image_lines(trace, image, choice)
     return tuple(sorted(lines, key=lambda line: line.first))
+
+
+def first_column(trace: TraceData, show_prompt: ShowPrompt) -> int:
+    """The first position whose text has a column.
+
+    Where the start phrase was found nowhere and only the answer would be shown, it is the first word of the user's
+    text, if that is no longer than `MOST_OF_A_PROMPT` tokens: else a matrix of a few answer tokens would hide most of
+    what they look at.
+    """
+    start = trace.header.start
+    if trace.is_encoding:
+        return 0
+    if show_prompt == "phrase" and start.found_in == "none":
+        own = [token.position for token in trace.tokens[: trace.n_prompt] if token.role == "user"]
+        if 0 < len(own) <= MOST_OF_A_PROMPT:
+            return min(own[0], start.first_shown)
+    return first_shown(trace, show_prompt)
 
 
 def query_lines(
@@ -257,6 +299,15 @@ def _row_tops(
     with_sinks = np.where(own, np.nan_to_num(weights), 0.0).max(axis=2, initial=0.0)
     tops: Float[np.ndarray, "heads queries 1"] = np.where(plain > 0, plain, with_sinks)[..., np.newaxis]
     return tops
+
+
+def _last_share(total: Float[np.ndarray, "heads queries columns"]) -> Float[np.ndarray, "heads queries"]:
+    """Part of every row that is in its last column, of what is a weight; NaN for rows of nothing."""
+    clean = np.where(np.isfinite(total) & (total > 0), total, 0.0)
+    sums = clean.sum(axis=2)
+    shares: Float[np.ndarray, "heads queries"] = np.full_like(sums, np.nan)
+    np.divide(clean[..., -1], sums, out=shares, where=sums > 0)
+    return shares
 
 
 def _image_lines(trace: TraceData, image: int, choice: MatrixChoice) -> list[Line]:

@@ -10,6 +10,7 @@ In an encoding (one pass over a text) nothing is produced: a row is that of the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,13 +18,17 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from attnviz_video.analysis.encoding import as_steps
 from attnviz_video.analysis.heads import check_recorded, parse_head, reduce_heads, reduce_rows, resolve_layer
-from attnviz_video.analysis.regions import regions_of
+from attnviz_video.analysis.regions import Regions, regions_of
+from attnviz_video.analysis.scores import shown_steps
 from attnviz_video.analysis.shares import row_shares
-from attnviz_video.core.tokens import SEGMENT_NAMES
+from attnviz_video.core.tokens import SEGMENT_NAMES, Token
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError
 
+#: Bytes at the start of a piece that form no character: they may be those of tokens before it.
+_BYTES_BEFORE = re.compile(r"^(?:<0x[0-9A-F]{2}>)+")
 #: Names of the tables, and what a line of each is.
 TABLES: Mapping[str, str] = {
     "given": "the heaviest keys of every generated token: one line per token and key",
@@ -91,6 +96,23 @@ class LayerRows:
     def title(self) -> str:
         """Which rows these are, in words."""
         return f"layer {self.layer}, {parse_head(self.head)}"
+
+    @property
+    def queries_in_words(self) -> str:
+        """`answer queries`, `all queries`, or the steps whose rows were asked for, as the video numbers them."""
+        if self.only is None:
+            return f"{self.queries} queries"
+        steps = shown_steps(as_steps(self.trace))
+        numbers = [number for number, step in enumerate(steps, 1) if self.trace.query_of(step) in self.only]
+        if len(numbers) != len(self.only):
+            return f"{len(self.only)} queries"
+        one, several = ("query", "queries") if self.trace.is_encoding else ("step", "steps")
+        return f"{several if len(numbers) > 1 else one} {', '.join(map(str, numbers))}"
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether a row says how one whole is spread; the maximum over heads does not."""
+        return parse_head(self.head).kind != "max"
 
     def __iter__(self) -> Iterator[tuple[int, Float[np.ndarray, "keys"]]]:
         """Position of each wanted query, and its row over all positions that it sees, float32: those up to its own, in
@@ -162,7 +184,7 @@ def received(rows: LayerRows) -> Table:
         above = clean > most[:size]
         most[:size][above], heaviest[:size][above] = clean[above], query
     return Table(
-        f"attention received by every position (column sums over {rows.queries} queries), {rows.title}",
+        f"attention received by every position (column sums over {rows.queries_in_words}), {rows.title}",
         {
             "key": list(range(count)),
             "key_token": names,
@@ -189,43 +211,95 @@ def shares(rows: LayerRows) -> Table:
 
 
 def sentence_shares(rows: LayerRows) -> Table:
-    """Shares of every row on each sentence (together 1), and its first token, own token, entropy (nats) and maximum."""
+    """Shares of every row on each sentence (together 1), and its first token, own token, entropy (nats) and maximum.
+
+    Of a maximum over heads the sums, as in `region_shares`.
+    """
     trace = rows.trace
     segments = list(dict.fromkeys(token.segment for token in trace.tokens))
     inside = {segment: np.array([token.segment == segment for token in trace.tokens]) for segment in segments}
-    names = {segment: f"{SEGMENT_NAMES[segment].replace(' ', '_')}_share" for segment in segments}
+    names = [f"{SEGMENT_NAMES[segment].replace(' ', '_')}_{part_word(rows)}" for segment in segments]
+    names += row_sum_column(rows)
     found: dict[str, list[Any]] = {
-        name: [] for name in (*line_columns(trace), *names.values(), "first_token", "own_token", "entropy", "maximum")
+        name: [] for name in (*line_columns(trace), *names, "first_token", "own_token", entropy_column(rows), "maximum")
     }
     for query, row in rows:
         parts = [float(row[inside[segment]].sum(dtype=np.float64)) for segment in segments]
-        line = (*line_names(trace, query), *parts, float(row[0]), float(row[query]), _entropy(row), float(row.max()))
+        parts += [sum(parts)] if not rows.sums_to_one else []
+        line = (
+            *line_names(trace, query), *parts, float(row[0]), float(row[query]), row_entropy(rows, row),
+            float(row.max()),
+        )  # fmt: skip
         for column, value in zip(found.values(), line, strict=True):
             column.append(value)
-    return Table(f"shares of every row, {rows.title}", found)
+    return Table(shares_title(rows, "every row", rows.title), found)
 
 
 def region_shares(rows: LayerRows) -> Table:
-    """Shares of every row on text and on each image (together 1), and its first token, entropy (nats) and maximum."""
+    """Shares of every row on text and on each image (together 1), and its first token, entropy (nats) and maximum.
+
+    A maximum over heads is no distribution: its columns are sums, as they are, with that of the whole row beside them,
+    and its entropy is that of the row divided by its sum. All of them are named so.
+    """
     trace = rows.trace
     regions = regions_of(trace.layout, len(trace.tokens))
-    everything = np.ones(len(trace.tokens), dtype=bool)
     steps = {trace.n_prompt - 1 + step.index: step for step in trace.steps}
-    names = ["query", "produced", "token", "probability", "text_share"]
-    names += [f"image_{image + 1}_share" for image in range(len(trace.layout.images))]
-    names += ["first_token", "entropy", "maximum"]
+    names = ["query", "produced", "token", "probability", f"text_{part_word(rows)}"]
+    names += [f"image_{image + 1}_{part_word(rows)}" for image in range(len(trace.layout.images))]
+    names += [*row_sum_column(rows), "first_token", entropy_column(rows), "maximum"]
     found: dict[str, list[Any]] = {name: [] for name in names}
     for query, row in rows:
-        # A query inside the prompt sees only the images before it.
-        share = row_shares(np.pad(row, (0, max(0, trace.n_prompt - len(row)))), regions, everything)
         step = steps.get(query)
         probability = math.nan if step is None else math.exp(step.log_probability)
-        images = [float(value) for value in share.images]
-        line = (query, query + 1, produced(trace, query), probability, share.shown, *images)
-        line += (float(row[0]), _entropy(row), float(row.max()))
+        line = (query, query + 1, produced(trace, query), probability, *region_parts(rows, row, regions))
+        line += (float(row[0]), row_entropy(rows, row), float(row.max()))
         for column, value in zip(found.values(), line, strict=True):
             column.append(value)
-    return Table(f"shares of every row, {rows.title}", found)
+    return Table(shares_title(rows, "every row", rows.title), found)
+
+
+def region_parts(rows: LayerRows, row: Float[np.ndarray, "keys"], regions: Regions) -> tuple[float, ...]:
+    """Share of `row` on text and on each image; of a maximum over heads the sums there, and that of the whole row."""
+    # A query inside the prompt sees only the images before it.
+    padded = np.pad(row, (0, max(0, rows.trace.n_prompt - len(row))))
+    share = row_shares(padded, regions, np.ones(len(rows.trace.tokens), dtype=bool))
+    parts = (share.shown, *(float(value) for value in share.images))
+    if rows.sums_to_one:
+        return parts
+    whole = float(np.where(np.isfinite(row) & (row > 0), row, 0.0).sum(dtype=np.float64))
+    return (*(whole * part for part in parts), whole)
+
+
+def part_word(rows: LayerRows) -> str:
+    """What a column of `shares` holds: a share of the row, or where the row is no whole, a sum."""
+    return "share" if rows.sums_to_one else "sum"
+
+
+def row_sum_column(rows: LayerRows) -> list[str]:
+    """The column of whole sums, where rows do not sum to 1."""
+    return [] if rows.sums_to_one else ["row_sum"]
+
+
+def entropy_column(rows: LayerRows) -> str:
+    """What the column of entropies is called."""
+    return "entropy" if rows.sums_to_one else "entropy_of_row_over_its_sum"
+
+
+def row_entropy(rows: LayerRows, row: Float[np.ndarray, "keys"]) -> float:
+    """Entropy of a row in nats; of a maximum over heads that of the row over its sum, NaN where it is 0."""
+    positive = row[row > 0].astype(np.float64)
+    if not rows.sums_to_one:
+        if not positive.size:
+            return math.nan
+        positive = positive / positive.sum()
+    return -float(np.sum(positive * np.log(positive)))
+
+
+def shares_title(rows: LayerRows, what: str, which: str) -> str:
+    """The title of a table of shares; a maximum over heads has sums, and the title says why."""
+    if rows.sums_to_one:
+        return f"shares of {what}, {which}"
+    return f"sums over {what} (a maximum over heads does not sum to 1), {which}"
 
 
 def make_table(name: TableName, rows: LayerRows, top_keys: int = 10) -> Table:
@@ -269,13 +343,20 @@ def line_columns(trace: TraceData) -> tuple[str, str, str]:
 def line_names(trace: TraceData, query: int) -> tuple[int, int | str, str]:
     """What stands in them: the query's position, and the token it produced; in an encoding its sentence and itself."""
     if trace.is_encoding:
-        return query, SEGMENT_NAMES[trace.tokens[query].segment], trace.tokens[query].piece
+        return query, SEGMENT_NAMES[trace.tokens[query].segment], token_name(trace.tokens[query])
     return query, query + 1, produced(trace, query)
 
 
 def produced(trace: TraceData, query: int) -> str:
     """The text of the token that the query produced; in the prompt, of the token that follows it."""
-    return trace.tokens[query + 1].piece if query + 1 < len(trace.tokens) else ""
+    return token_name(trace.tokens[query + 1]) if query + 1 < len(trace.tokens) else ""
+
+
+def token_name(token: Token) -> str:
+    """The text that a token completes, without bytes of tokens before it; its own bytes where it completes none."""
+    own = token.raw.decode("utf-8", "replace")
+    piece = token.piece if token.piece == own else _BYTES_BEFORE.sub("", token.piece)
+    return piece or "".join(f"<0x{byte:02X}>" for byte in token.raw)
 
 
 def position_names(trace: TraceData) -> list[str]:
@@ -284,7 +365,7 @@ def position_names(trace: TraceData) -> list[str]:
     names = []
     for token in trace.tokens:
         if token.image < 0 or token.patch < 0:
-            names.append(token.piece or "".join(f"<0x{byte:02X}>" for byte in token.raw))
+            names.append(token_name(token))
             continue
         number, grid = next(
             (number, grid)
@@ -295,8 +376,3 @@ def position_names(trace: TraceData) -> list[str]:
         area = "" if len(grids[token.image]) == 1 else f" {grid.area} {number + 1}"
         names.append(f"image {token.image + 1}{area} row {row + 1} col {column + 1}")
     return names
-
-
-def _entropy(row: Float[np.ndarray, "keys"]) -> float:
-    positive = row[row > 0].astype(np.float64)
-    return -float(np.sum(positive * np.log(positive)))

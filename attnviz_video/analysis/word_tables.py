@@ -18,8 +18,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attnviz_video.analysis.regions import regions_of
-from attnviz_video.analysis.shares import row_shares
-from attnviz_video.analysis.tables import LayerRows, Table, TableName, line_columns, line_names, position_names
+from attnviz_video.analysis.tables import (
+    LayerRows,
+    Table,
+    TableName,
+    entropy_column,
+    line_columns,
+    line_names,
+    part_word,
+    position_names,
+    region_parts,
+    row_entropy,
+    row_sum_column,
+    shares_title,
+)
 from attnviz_video.analysis.words import WORDS_CAPTION, Word, merge_matrix, merge_words, word_groups
 from attnviz_video.errors import UsageError
 
@@ -123,7 +135,7 @@ def received(rows: WordRows) -> Table:
         most[above], heaviest[above] = clean[above], line.queries[0]
     tokens = rows.rows.trace.tokens
     return Table(
-        f"attention received by every word (column sums over the words of {rows.rows.queries} queries), {rows.title}",
+        f"attention received by every word (column sums over the words of {rows.rows.queries_in_words}), {rows.title}",
         {
             "key": [word.first for word in rows.words],
             "key_word": rows.names,
@@ -141,11 +153,11 @@ def received(rows: WordRows) -> Table:
 def shares(rows: WordRows) -> Table:
     """Shares of every word's row on text and images, and its first word, entropy (nats, over words) and maximum.
 
-    The probability of a word is the product of those of its tokens.
+    The probability of a word is the product of those of its tokens. Of a maximum over heads the columns are sums, as
+    in `analysis.tables.region_shares`.
     """
     trace = rows.rows.trace
     regions = regions_of(trace.layout, len(trace.tokens))
-    everything = np.ones(len(trace.tokens), dtype=bool)
     log_probability = {trace.n_prompt - 1 + step.index: step.log_probability for step in trace.steps}
     lines = list(rows)
     columns = _line_columns(rows, lines)
@@ -153,17 +165,15 @@ def shares(rows: WordRows) -> Table:
     columns["word_probability"] = [
         math.exp(sum(log_probability.get(query, math.nan) for query in line.queries)) for line in lines
     ]
-    # A query inside the prompt sees only the images before it.
-    found = [
-        row_shares(np.pad(line.row, (0, max(0, trace.n_prompt - len(line.row)))), regions, everything) for line in lines
-    ]
-    columns["text_share"] = [share.shown for share in found]
-    for image in range(len(trace.layout.images)):
-        columns[f"image_{image + 1}_share"] = [float(share.images[image]) for share in found]
+    parts = [f"text_{part_word(rows.rows)}"]
+    parts += [f"image_{image + 1}_{part_word(rows.rows)}" for image in range(len(trace.layout.images))]
+    found = [region_parts(rows.rows, line.row, regions) for line in lines]
+    for place, name in enumerate([*parts, *row_sum_column(rows.rows)]):
+        columns[name] = [own[place] for own in found]
     columns["first_word"] = [float(line.weights[0]) for line in lines]
-    columns["entropy"] = [_entropy(line.weights) for line in lines]
+    columns[entropy_column(rows.rows)] = [row_entropy(rows.rows, line.weights) for line in lines]
     columns["maximum"] = [float(np.nanmax(line.weights)) for line in lines]
-    return Table(f"shares of every word's row, {rows.title}", columns)
+    return Table(shares_title(rows.rows, "every word's row", rows.title), columns)
 
 
 def make_word_table(name: TableName, rows: LayerRows, top_keys: int = 10) -> Table:
@@ -199,8 +209,3 @@ def _line_columns(rows: WordRows, lines: Sequence[WordRow]) -> dict[str, Sequenc
     names = (*line_columns(rows.rows.trace)[:2], "word")
     found = [_line_names(rows, line) for line in lines]
     return {name: [own[place] for own in found] for place, name in enumerate(names)}
-
-
-def _entropy(weights: Float[np.ndarray, "words"]) -> float:
-    positive = weights[weights > 0]
-    return -float(np.sum(positive * np.log(positive)))

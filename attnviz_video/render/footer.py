@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
+from attnviz_video.analysis.heads import heads_in_words
 from attnviz_video.analysis.scores import Scores
 from attnviz_video.render.brush import write
 from attnviz_video.render.plan import FramePlan
@@ -55,13 +56,15 @@ def fitting_words(scores: Scores, room: int, face: Typeface) -> str:
     First the model's name is shortened, then the other words, then the name is left out; then the separators and the
     words are shortened; the last resort begins with the convention and may be cut at its end.
     """
-    long = _SEPARATOR.join(footer_words(scores))
+    long, plain = (_SEPARATOR.join(footer_words(scores, plain_heads=plain)) for plain in (False, True))
     convention, *rest = short_footer_words(scores)
     wordings = [
         *_after_model(long, scores, room, face),
+        *_after_model(plain, scores, room, face),
         *_after_model(_SEPARATOR.join((*rest[:2], convention, *rest[2:])), scores, room, face),
         long,
-        _NARROW_SEPARATOR.join(footer_words(scores)),
+        plain,
+        _NARROW_SEPARATOR.join(footer_words(scores, plain_heads=True)),
         _NARROW_SEPARATOR.join((*rest[:2], convention, *rest[2:])),
         _NARROW_SEPARATOR.join((convention, rest[2], *rest[:2])),
     ]
@@ -83,20 +86,22 @@ def footer_lines(scores: Scores, room: int, face: Typeface) -> tuple[str, ...]:
     layer, heads, convention, sinks = footer_words(scores)
     _, short_layer, short_heads, _ = short_footer_words(scores)
     rows = _SEPARATOR.join((convention, sinks))
-    for words in (_SEPARATOR.join((layer, heads)), _SEPARATOR.join((short_layer, short_heads))):
+    plain_heads = footer_words(scores, plain_heads=True)[1]
+    for words in map(_SEPARATOR.join, ((layer, heads), (layer, plain_heads), (short_layer, short_heads))):
         first = next(iter(_after_model(words, scores, room, face)), words)
         if max(face.width(first), face.width(rows)) <= room:
             return first, rows
     return ()
 
 
-def footer_words(scores: Scores) -> tuple[str, str, str, str]:
-    """Layer, method and heads, convention and the treatment of sinks, in words."""
+def footer_words(scores: Scores, *, plain_heads: bool = False) -> tuple[str, str, str, str]:
+    """Layer, method and heads, convention and the treatment of sinks, in words; `plain_heads`: without what follows
+    from the method.
+    """
     model, settings = scores.trace.header.model, scores.settings
     kind = model.layer_kinds[scores.layer] if scores.layer < len(model.layer_kinds) else "full"
     window = "" if kind == "full" else f" ({kind})"
-    heads = {"mean": f"mean of {model.n_heads} heads", "max": f"maximum of {model.n_heads} heads"}
-    of_heads = heads.get(settings.head, f"head {settings.head}")
+    of_heads = heads_in_words(settings.head, model.n_heads, short=plain_heads)
     convention = {
         "predicting": "row that produced the blue token",
         "reading": "row of the blue token itself",

@@ -147,3 +147,21 @@ def test_rollout_is_over_all_queries_and_keys() -> None:
     mixed = [one / one.sum(axis=1, keepdims=True) for one in mixed]
     for trace in (TRACE, as_steps(TRACE)):
         np.testing.assert_allclose(rollout(trace, 1), mixed[1] @ mixed[0], rtol=0, atol=1e-6)
+
+
+def test_a_maximum_over_heads_has_sums_on_the_sentences() -> None:
+    trace = planted_encoding()
+    table = make_table("shares", LayerRows(trace, 1, "max"))
+    row = trace.rows.prompt_rows(1)[:, 3].max(axis=0)
+    line = {name: column[3] for name, column in table.columns.items()}
+    assert line["sentence_A_sum"] == pytest.approx(row[:8].sum(), abs=1e-5)
+    assert line["row_sum"] == pytest.approx(row.sum(), abs=1e-5)
+    part = row / row.sum()
+    assert line["entropy_of_row_over_its_sum"] == pytest.approx(-(part * np.log(part)).sum(), abs=1e-4)
+
+
+def test_queries_of_an_encoding_are_named_in_a_table_of_columns() -> None:
+    rows = LayerRows(planted_encoding(), 1, only=frozenset({2, 5}))
+    assert make_table("received", rows).title.startswith(
+        "attention received by every position (column sums over queries 3, 6), layer 1"
+    )

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attnviz_video.analysis.heads import HeadReduction, parse_head, reduce_heads, reduce_rows, resolve_layer
+from attnviz_video.analysis.heads import (
+    HeadReduction,
+    heads_in_words,
+    parse_head,
+    reduce_heads,
+    reduce_rows,
+    resolve_layer,
+)
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.testing.planted import MemoryRows, planted_layout, planted_trace
@@ -148,3 +155,10 @@ def test_a_row_of_a_wrong_length_is_an_error(trace: TraceData) -> None:
     wanted = "step 2, layer 1: expected rows of 34 keys, found 33; the trace is damaged, record it again"
     with pytest.raises(TraceError, match=wanted):
         reduce_heads(short, 2, 1, MEAN)
+
+
+def test_heads_in_words() -> None:
+    assert heads_in_words("mean", 28) == "mean of 28 heads"
+    assert heads_in_words("3", 28) == "head 3"
+    assert heads_in_words("max", 28) == "maximum of 28 heads (rows do not sum to 1)"
+    assert heads_in_words("max", 28, short=True) == "maximum of 28 heads"

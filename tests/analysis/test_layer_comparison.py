@@ -17,10 +17,12 @@ from attnviz_video.analysis.layer_comparison import (
     query_of_text,
     recorded_layers,
 )
+from attnviz_video.core.layout import PatchGrid
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.testing.planted import planted_layout, planted_trace
 from tests.analysis.pieces import demo_with_pieces, full_matrix
+from tests.render.made import Made, make_trace
 
 MEAN = parse_head("mean")
 SIZES, GRIDS = ((320, 200), (100, 100)), ((4, 6), (2, 2))
@@ -133,7 +135,11 @@ def test_the_answer_comes_first_and_occurrences_are_numbered(demo: TraceData) ->
          r"--keys 'cta': the query sees no such word; did you mean 'cat'\?"),
         (lambda trace: compare(trace, keys=["cat#3"]), UsageError,
          r"--keys 'cat#3': the query sees 1 of 'cat'; choose #1$"),
-        (lambda trace: compare(trace, keys=["image 3"]), UsageError, r"--keys 'image 3': the query sees no such word"),
+        (lambda trace: compare(trace, keys=["image 3"]), UsageError,
+         r"--keys 'image 3': this trace has images 1 to 2$"),
+        (lambda trace: compare(trace, keys=["Image 1  row 9 col 1"]), UsageError,
+         r"--keys 'Image 1  row 9 col 1': image 1 has 4 rows and 6 columns of patches, both counted from 1; "
+         r"the last is 'image 1 row 4 col 6'$"),
         (lambda trace: compare(trace, head="7"), UsageError, r"--head 7 is out of range"),
     ],
 )  # fmt: skip
@@ -142,6 +148,28 @@ def test_what_cannot_be_compared(
 ) -> None:
     with pytest.raises(error, match=message):
         ask(cats)
+
+
+@pytest.mark.parametrize(("n_images", "there"), [(0, "no image"), (1, "one image, image 1")])
+def test_a_key_on_an_image_that_there_is_not(tmp_path: Path, n_images: int, there: str) -> None:
+    trace = make_trace(tmp_path, Made(image_sizes=SIZES[:n_images], grids=GRIDS[:n_images]))
+    query = query_of_text(trace, "circle", "predicting")
+    with pytest.raises(UsageError, match=rf"--keys 'image 2 row 1 col 1': this trace has {there}$"):
+        compare_layers(trace, query, [0], MEAN, keys=["image 2 row 1 col 1"])
+
+
+def test_a_key_on_an_image_of_several_parts(tmp_path: Path) -> None:
+    trace = make_trace(tmp_path, Made())
+    halves = tuple(
+        PatchGrid(0, 2, 6, (0.0, 100.0 * part, 320.0, 100.0 * part + 100), 12 * part, "tile") for part in range(2)
+    )
+    trace = replace(trace, layout=replace(trace.layout, grids=halves))
+    query = query_of_text(trace, "circle", "predicting")
+    found = compare_layers(trace, query, [0], MEAN, keys=["image 1 tile 2 row 2 col 6"])
+    assert found.keys[0].positions.tolist() == [int(trace.layout.patch_positions(0)[-1])]
+    said = "image 1 has patches in 2 parts, tiles or a thumbnail; the last is 'image 1 tile 2 row 2 col 6'$"
+    with pytest.raises(UsageError, match=said):
+        compare_layers(trace, query, [0], MEAN, keys=["image 1 row 1 col 1"])
 
 
 def compare(trace: TraceData, keys: list[str] | None = None, head: str = "mean") -> object:

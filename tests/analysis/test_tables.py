@@ -22,6 +22,7 @@ from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.testing.planted import one_hot_row, planted_layout, planted_trace
 from attnviz_video.tracefile.read import open_trace
+from attnviz_video.views import Trace
 
 DEMO = Path(__file__).parents[2] / "samples/demo_trace"
 LAYER = 20
@@ -127,3 +128,37 @@ def test_a_table_says_in_one_line_what_it_is(trace: TraceData) -> None:
     assert said.endswith(": 212 lines of query, produced, token, rank, key, key_token, weight)")
     assert repr(weights(LayerRows(trace, LAYER))).endswith(" more)")
     assert len(repr(weights(LayerRows(trace, LAYER)))) < 250
+
+
+def test_a_maximum_over_heads_has_sums_and_no_shares(trace: TraceData) -> None:
+    table = shares(LayerRows(trace, LAYER, "max"))
+    assert list(table.columns) == [
+        "query", "produced", "token", "probability", "text_sum", "image_1_sum", "row_sum", "first_token",
+        "entropy_of_row_over_its_sum", "maximum",
+    ]  # fmt: skip
+    assert table.title == "sums over every row (a maximum over heads does not sum to 1), layer 20, max over heads"
+    for step in (16, 30):
+        row = trace.rows.head_rows(step, LAYER).astype(np.float64).max(axis=0)
+        line = {name: column[step] for name, column in table.columns.items()}
+        image = row[trace.layout.patch_positions(0)].sum()
+        assert line["row_sum"] == pytest.approx(row.sum(), rel=1e-4)
+        assert line["row_sum"] > 1.01
+        assert line["image_1_sum"] == pytest.approx(image, rel=1e-3)
+        assert line["text_sum"] == pytest.approx(row.sum() - image, rel=1e-3)
+        part = row[row > 0] / row.sum()
+        assert line["entropy_of_row_over_its_sum"] == pytest.approx(-(part * np.log(part)).sum(), abs=1e-4)
+        assert line["maximum"] == pytest.approx(row.max())
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(None, "over answer queries"), ([4], "over step 4"), ([17, -1, 3], "over steps 3, 17, 53")]
+)
+def test_a_table_of_columns_names_the_steps_that_it_sums(steps: list[int] | None, words: str) -> None:
+    for merged in (False, True):
+        table = Trace(DEMO, open_trace(DEMO)).table("received", LAYER, steps=steps, words=merged)
+        what = words.replace("over", "over the words of") if merged else words
+        assert f"(column sums {what})" in table.title
+
+
+def test_queries_that_are_no_steps_are_counted(trace: TraceData) -> None:
+    assert LayerRows(trace, LAYER, queries="all", only=frozenset({3, 4, 130})).queries_in_words == "3 queries"

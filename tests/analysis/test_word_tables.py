@@ -140,3 +140,17 @@ def test_a_word_of_which_only_a_part_was_recorded_is_the_mean_of_that_part(trace
     assert first.queries == (130,)
     assert first.word.text == " orangecircle"
     np.testing.assert_allclose(first.row, full_matrix(trace, LAYER)[130, :131], atol=1e-7)
+
+
+def test_a_maximum_over_heads_has_sums_of_words(trace: TraceData) -> None:
+    plain = make_table("shares", LayerRows(trace, LAYER, "max"))
+    table = make_word_table("shares", LayerRows(trace, LAYER, "max"))
+    assert table.title.startswith("sums over every word's row (a maximum over heads does not sum to 1), layer 20")
+    place = list(table.columns["query"]).index(129)
+    own = [list(plain.columns["query"]).index(query) for query in (129, 130)]
+    for name in ("text_sum", "image_1_sum", "row_sum"):
+        mean = np.mean([plain.columns[name][line] for line in own])
+        assert table.columns[name][place] == pytest.approx(mean, abs=1e-5)
+    assert table.columns["row_sum"][place] > 1.01
+    assert "entropy_of_row_over_its_sum" in table.columns
+    assert not {"entropy", "text_share"} & set(table.columns)

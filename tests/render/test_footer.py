@@ -30,7 +30,8 @@ LOOK = theme("light")
         ),
         (
             AnalysisSettings(head="max", sinks="relative"),
-            "layer 0 of 0–0  ·  attention, maximum of 2 heads  ·  row that produced the blue token  ·  over the mean",
+            "layer 0 of 0–0  ·  attention, maximum of 2 heads (rows do not sum to 1)  ·  "
+            "row that produced the blue token  ·  over the mean",
         ),
     ],
 )

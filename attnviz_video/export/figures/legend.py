@@ -18,7 +18,7 @@ from attnviz_video.render.keys import key_names
 from attnviz_video.render.legend import legend_words, ramp_numbers
 from attnviz_video.render.settings import RenderSettings
 from attnviz_video.render.status import replay_words
-from attnviz_video.theme import Theme
+from attnviz_video.theme import Rgb, Theme
 
 _SEPARATOR = " · "
 #: Colours of the boxes on images, by what the key calls them.
@@ -77,16 +77,25 @@ def draw_keys(
     left_out: Sequence[str] = (),
 ) -> float:  # fmt: skip
     """What the marks mean, in as many lines as needed, but for those `left_out`; returns the height."""
-    fonts, size, mark = sheet.fonts, pt("small.text"), pt("key.mark")
-    x, y = left, top
-    for name in [name for name in key_names(scores, render.boxes) if name not in left_out]:
+    names = [name for name in key_names(scores, render.boxes) if name not in left_out]
+    return draw_named_marks(sheet, names, look, left, top, width)
+
+
+def draw_named_marks(
+    sheet: Sheet, names: Sequence[str], look: Theme, left: float, top: float, width: float,
+    size: float = pt("small.text"), ink: Rgb | None = None,
+) -> float:  # fmt: skip
+    """`names` with the marks they stand for, in text of `size` points; returns the height."""
+    fonts, mark = sheet.fonts, pt("key.mark")
+    x, y, pitch = left, top, size * sheet.fonts.height
+    for name in names:
         own = mark + pt("line_gap") + fonts.width(name, size)
         if x > left and x + own > left + width:
-            x, y = left, y + line_height(sheet) + pt("line_gap") / 2
-        _draw_mark(sheet, name, x, y + (line_height(sheet) - mark) / 2, look)
-        sheet.words(x + mark + pt("line_gap"), y + fonts.ascent * size, name, size, look.color("ink.soft"))
+            x, y = left, y + pitch + pt("line_gap") / 2
+        _draw_mark(sheet, name, x, y + (pitch - mark) / 2, look)
+        sheet.words(x + mark + pt("line_gap"), y + fonts.ascent * size, name, size, ink or look.color("ink.soft"))
         x += own + pt("gap") * 0.75
-    return y + line_height(sheet) - top
+    return y + pitch - top
 
 
 def draw_caption(

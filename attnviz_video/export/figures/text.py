@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from attnviz_video.export.figures.fonts import FigureFonts
 from attnviz_video.export.figures.look import pt
 from attnviz_video.render.fragments import Fragment
+
+#: Where a line may break: not between a number and its percent sign.
+_SPACE = re.compile(r" (?!%)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +104,20 @@ class TextSetter:
 
 
 def wrapped(words: Sequence[str], separator: str, fonts: FigureFonts, size: float, width: float) -> list[str]:
-    """`words` joined by `separator` in as many lines of `width` points as they need; a word is never cut in two
-    unless it is wider than a line by itself.
+    """`words` joined by `separator` in as many lines of `width` points as they need.
+
+    One that is wider than a line by itself, and no other, goes on in the next line at one of its spaces; a part without
+    spaces that is wider than a line is cut.
     """
     lines: list[str] = []
-    for word in (fonts.fit(word, size, width) for word in words):
+    for word in words:
         longer = f"{lines[-1]}{separator}{word}" if lines else ""
         if longer and fonts.width(longer, size) <= width:
             lines[-1] = longer
+        elif " " in word and fonts.width(word, size) > width:
+            lines += wrapped(_SPACE.split(word), " ", fonts, size, width)
         else:
-            lines.append(word)
+            lines.append(fonts.fit(word, size, width))
     return lines
 
 

@@ -63,6 +63,15 @@ def below_room(sheet: Sheet, look: PlotLook, axis: Axis) -> float:
     return _TICK + pt("line_gap") + line_height(sheet, look) + title
 
 
+def least_height(sheet: Sheet, look: PlotLook, axes: Sequence[Axis]) -> float:
+    """The height of a frame from which on the turned title of each vertical axis fits beside it, with space around,
+    and its numbers do not touch.
+    """
+    titles = [sheet.fonts.width(sheet.fonts.visible(axis.title), look.text("label")) for axis in axes]
+    ticks = [len(axis.ticks) * 1.2 * line_height(sheet, look) for axis in axes]
+    return max([0.0, *(title + pt("line_gap") for title in titles), *ticks])
+
+
 def draw_axes(sheet: Sheet, look: PlotLook, box: PointBox, across: Axis, upwards: Axis) -> None:
     """The frame of a plot, its ticks and their numbers, the titles, and lines behind it where the style asks for them.
 

@@ -17,7 +17,15 @@ from attnviz_video.errors import UsageError
 from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import PointBox, Sheet
 from attnviz_video.export.figures.step_figure import Drawn
-from attnviz_video.export.plots.axes import Axis, below_room, draw_axes, draw_curve, left_room, number_axis
+from attnviz_video.export.plots.axes import (
+    Axis,
+    below_room,
+    draw_axes,
+    draw_curve,
+    least_height,
+    left_room,
+    number_axis,
+)
 from attnviz_video.export.plots.heat_map import HeatMap, Name, draw_heat_map
 from attnviz_video.export.plots.look import PlotLook
 from attnviz_video.export.plots.parts import Bar, bar_height, draw_bar, draw_notes, draw_title, draw_words, line_height
@@ -145,7 +153,7 @@ def _draw_lines(sheet: Sheet, look: PlotLook, found: _Curves, top: float) -> flo
     if found.stretches and direct:
         _draw_segment_names(sheet, look, found.stretches, across, (left, top, right, top))
         top += line_height(sheet, look) + pt("line_gap") / 2
-    height = _ALONE if len(found.panels) == 1 else _PANEL
+    height = max(_ALONE if len(found.panels) == 1 else _PANEL, least_height(sheet, look, upwards))
     for number, (panel, axis) in enumerate(zip(found.panels, upwards, strict=True)):
         box = (left, top, right, top + height)
         _draw_bands(sheet, look, found.stretches, across, box)

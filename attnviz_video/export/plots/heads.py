@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from attnviz_video.analysis.head_images import HeadImages, head_images
 from attnviz_video.analysis.matrices import matrix_levels, treated
 from attnviz_video.analysis.scale import level
 from attnviz_video.analysis.scores import shown_steps
 from attnviz_video.errors import TraceError, UsageError
+from attnviz_video.export.figures.legend import draw_named_marks
 from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.pictures import (
     PictureRoom,
@@ -21,11 +24,13 @@ from attnviz_video.export.figures.pictures import (
 )
 from attnviz_video.export.figures.sheet import Sheet
 from attnviz_video.export.figures.step_figure import Drawn
-from attnviz_video.export.plots.heat_map import HeatMap, column_widths, paint
+from attnviz_video.export.plots.heat_map import HeatMap, column_widths, draw_parting_lines, paint
 from attnviz_video.export.plots.heat_map import cell_edges as point_edges
+from attnviz_video.export.plots.look import PlotLook
 from attnviz_video.export.plots.matrix import (
     draw_matrix_bars,
     layer_words,
+    lines_of_first_sentence,
     matrix_words,
     read_matrix,
     row_title,
@@ -99,10 +104,10 @@ def draw_heads(request: PlotRequest) -> Drawn:
     return _draw_images(request)
 
 
-def grid_of(sheet: Sheet, count: int, height_of: Callable[[float], float]) -> Grid:
+def grid_of(sheet: Sheet, count: int, height_of: Callable[[float], float], more: float = 0.0) -> Grid:
     """Panels as wide as they can be without the plot becoming higher than a part of its width, in even rows.
 
-    `height_of` gives the height of a panel, its number included, for its width.
+    `height_of` gives the height of a panel, its number included, for its width; `more` is what large text adds to each.
     """
     room = sheet.width - 2 * pt("margin")
     most = max(1, min(count, int((room + _GAP) // (_LEAST + _GAP))))
@@ -110,9 +115,14 @@ def grid_of(sheet: Sheet, count: int, height_of: Callable[[float], float]) -> Gr
     found = Grid(fewest, (room - (fewest - 1) * _GAP) / fewest, pt("margin"))
     for per_row in sorted({-(-count // n_rows) for n_rows in range(-(-count // most), count + 1)}):
         width = (room - (per_row - 1) * _GAP) / per_row
-        if width <= _WIDEST and -(-count // per_row) * (height_of(width) + _GAP) <= _HIGHEST * sheet.width:
+        if width <= _WIDEST and -(-count // per_row) * (height_of(width) - more + _GAP) <= _HIGHEST * sheet.width:
             return replace(found, per_row=per_row, width=width)
     return replace(found, width=min(_WIDEST, found.width))
+
+
+def _more_height(sheet: Sheet, look: PlotLook) -> float:
+    """Points by which the line over a panel is higher than in the program's own text size."""
+    return max(0.0, look.text("label") - pt("label.text")) * sheet.fonts.height
 
 
 def _draw_matrices(request: PlotRequest) -> Drawn:
@@ -123,21 +133,26 @@ def _draw_matrices(request: PlotRequest) -> Drawn:
     start = draw_title(request, sheet, margin)
     head_line = line_height(sheet, look, "label") + pt("line_gap") / 2
     shape = min(max(len(matrix.queries) / max(1, len(matrix.keys)), 0.5), _TALLEST)
-    grid = grid_of(sheet, len(heads), lambda width: head_line + width * shape)
+    grid = grid_of(sheet, len(heads), lambda width: head_line + width * shape, _more_height(sheet, look))
     wide = [line.image >= 0 and line.patch < 0 for line in matrix.keys]
     x_edges = point_edges(sheet, column_widths(wide, grid.width, least=grid.width / 20, widest=grid.width))
     n_lines = -(-len(heads) // grid.per_row)
     room = (_ALL_ROWS - n_lines * (head_line + _GAP)) / n_lines
     height = min(grid.width * shape, room)
     y_edges = point_edges(sheet, [height / len(matrix.queries)] * len(matrix.queries))
+    rows_before, columns_before = (
+        lines_of_first_sentence(request.trace, lines) for lines in (matrix.queries, matrix.keys)
+    )
     notes: tuple[str, ...] = ()
     for place, (number, head) in enumerate(sorted((head, number) for number, head in enumerate(heads))):
         left, top = grid.corner(place, start, head_line + height)
         draw_words(sheet, look, (left, top), f"head {number}", "label", bold=True, name=f"head-{number}")
         left, top = sheet.snapped(left), sheet.snapped(top + head_line)
-        pixels, notes = paint(HeatMap(levels[head], matrix.seen, (), ()), look, x_edges, y_edges)
+        heat = HeatMap(levels[head], matrix.seen, (), (), rows_before=rows_before, columns_before=columns_before)
+        pixels, notes = paint(heat, look, x_edges, y_edges)
         sheet.picture(left, top, pixels, f"cells-{number}")
         box = (left, top, left + x_edges[-1] * sheet.dot, top + y_edges[-1] * sheet.dot)
+        draw_parting_lines(sheet, look, heat, box, x_edges, y_edges, f"parting-{number}")
         sheet.box(box, None, rim=look.color("image.border"), rim_width=look.border_width)
     top = start + n_lines * (head_line + height + _GAP)
     top = draw_matrix_bars(request, sheet, matrix, scale, top)
@@ -160,7 +175,7 @@ def _draw_images(request: PlotRequest) -> Drawn:
     def rooms_of(width: float) -> tuple[list[PictureRoom], float]:
         return picture_rooms(sheet, sizes, width, width * _TALLEST, captions=False)
 
-    grid = grid_of(sheet, len(found.heads), lambda width: head_line + rooms_of(width)[1])
+    grid = grid_of(sheet, len(found.heads), lambda width: head_line + rooms_of(width)[1], _more_height(sheet, look))
     rooms, height = rooms_of(grid.width)
     size, label = look.text("small"), look.text("label")
     shares = [percent(float(own.sum())) for own in found.shares]
@@ -182,16 +197,20 @@ def _draw_images(request: PlotRequest) -> Drawn:
     bar = weight_bar(f"{what} per image patch", found.scale, "image", "one scale for all heads")
     draw_bar(sheet, look, bar, (margin, top), sheet.width - 2 * margin, "bar-1", heat.ramp(look.color("ramp.ground")))
     top += bar_height(sheet, look) + pt("line_gap")
+    marked = request.analysis.sinks == "raw" and any(sink.image >= 0 for sink in found.sinks)
+    holes = any(bool((~np.isfinite(weights)).any()) for weights in found.images)
+    names = ["peak patch", *(["attention sink"] if marked else []), *(["no value"] if holes else [])]
+    top += draw_named_marks(sheet, names, look.theme, margin, top, sheet.width - 2 * margin, size,
+                            look.color("ink.soft"))  # fmt: skip
+    top += pt("line_gap")
     piece = request.trace.tokens[request.trace.n_prompt + step].piece.strip()
     rows = "row that produced" if request.analysis.convention == "predicting" else "row of"
     sinks = {"raw": "", "mask": "sinks left out", "relative": "weights over the mean of their patch"}
-    marked = request.analysis.sinks == "raw" and any(sink.image >= 0 for sink in found.sinks)
     words = [
         f"step {request.step_number} of {len(shown_steps(request.trace))}: {rows} “{piece}”",
         layer_words(request),
         _which(request),
         "beside the number of each head: share of its row on the images",
-        "purple dot: attention sink" if marked else "",
         sinks[request.analysis.sinks],
     ]
     height = draw_notes(request, sheet, words, top)

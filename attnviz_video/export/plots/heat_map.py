@@ -23,6 +23,8 @@ LEAST_WIDE = 8.0
 _LEAST_LINED = 4.0
 #: Of the width and of the height that names may take, the part that they take at most.
 _NAMES_SHARE = 0.2
+#: Text sizes that a name may always take, however large the text: those of a short word.
+_LEAST_NAME = 4.5
 _TICK = 1.6
 #: From one name to the next, in text sizes: as near as lines may come.
 _NAME_PITCH = 1.08
@@ -55,6 +57,9 @@ class HeatMap:
     turned: bool = True
     #: What each cell says, where cells are large enough for all of them.
     numbers: tuple[tuple[str, ...], ...] | None = None
+    #: How many rows and columns stand before a line that parts them from the rest; 0: there is no line.
+    rows_before: int = 0
+    columns_before: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,8 @@ def draw_heat_map(
 
     `tallest` is the greatest height of the cells. The picture of the cells is called `name` in an SVG.
     """
-    size, most = look.text("small"), width * _NAMES_SHARE
+    size = look.text("small")
+    most = max(width * _NAMES_SHARE, _LEAST_NAME * size)
     beside = pt("line_gap") + _TICK
     names_left = min(_widest(sheet, look, heat.rows), most) + beside
     names_above = (min(_widest(sheet, look, heat.columns), most) if heat.turned else size) + beside
@@ -99,6 +105,7 @@ def draw_heat_map(
     box = (left, top, left + x_edges[-1] * sheet.dot, top + y_edges[-1] * sheet.dot)
     sheet.picture(left, top, pixels, name)
     _draw_lines(sheet, look, box, x_edges, y_edges)
+    draw_parting_lines(sheet, look, heat, box, x_edges, y_edges)
     sheet.box(box, None, rim=look.color("image.border"), rim_width=look.border_width)
     each_column = _draw_columns(sheet, look, heat, (left, top), x_edges, most, name)
     each_row = _draw_rows(sheet, look, heat, (left, top), y_edges, most, name)
@@ -201,6 +208,21 @@ def _draw_lines(
                 sheet.line(ends[0], ends[1], color, width)
 
 
+def draw_parting_lines(
+    sheet: Sheet, look: PlotLook, heat: HeatMap, box: PointBox, x_edges: Int[np.ndarray, "x_edges"],
+    y_edges: Int[np.ndarray, "y_edges"], name: str = "parting",
+) -> None:  # fmt: skip
+    """The lines that part some rows and columns from the rest, such as one sentence from the next."""
+    left, top, right, bottom = box
+    ink, width = look.color("ink"), 1.6 * look.border_width
+    if heat.columns_before:
+        x = left + float(x_edges[heat.columns_before]) * sheet.dot
+        sheet.path([(x, top), (x, bottom)], ink, width, name=f"{name}-columns")
+    if heat.rows_before:
+        y = top + float(y_edges[heat.rows_before]) * sheet.dot
+        sheet.path([(left, y), (right, y)], ink, width, name=f"{name}-rows")
+
+
 def _draw_columns(
     sheet: Sheet, look: PlotLook, heat: HeatMap, corner: tuple[float, float], edges: Int[np.ndarray, "edges"],
     most: float, name: str,
@@ -224,6 +246,7 @@ def _draw_columns(
         if heat.turned:
             sheet.words(x + _to_middle(sheet, size), end, words, size, ink, upwards=True, name=own)
         else:
+            x = min(x, sheet.width - sheet.fonts.width(words, size) / 2)  # the last may be wider than its column
             sheet.words(x, end, words, size, ink, anchor="center", name=own)
     return every
 
@@ -255,8 +278,10 @@ def _draw_titles(sheet: Sheet, look: PlotLook, heat: HeatMap, box: PointBox, pla
     """What the columns and the rows are: above their names, and turned, left of them."""
     label, ascent = look.text("label"), sheet.fonts.ascent
     if heat.column_title:
-        words = sheet.fonts.fit(sheet.fonts.visible(heat.column_title), label, sheet.width - box[0] - pt("margin"))
-        sheet.words(box[0], place[1] + ascent * label, words, label, look.color("ink.soft"), name="column-title")
+        right = sheet.width - pt("margin")
+        words = sheet.fonts.fit(sheet.fonts.visible(heat.column_title), label, right - place[0])
+        x = min(box[0], right - sheet.fonts.width(words, label))
+        sheet.words(x, place[1] + ascent * label, words, label, look.color("ink.soft"), name="column-title")
     if heat.row_title:
         words = sheet.fonts.fit(sheet.fonts.visible(heat.row_title), label, box[3] - place[1])
         half = sheet.fonts.width(words, label) / 2

@@ -20,7 +20,15 @@ from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import PointBox, Sheet
 from attnviz_video.export.figures.step_figure import Drawn
-from attnviz_video.export.plots.axes import Axis, below_room, draw_axes, draw_curve, left_room, number_axis
+from attnviz_video.export.plots.axes import (
+    Axis,
+    below_room,
+    draw_axes,
+    draw_curve,
+    least_height,
+    left_room,
+    number_axis,
+)
 from attnviz_video.export.plots.heat_map import HeatMap, Name, draw_heat_map
 from attnviz_video.export.plots.look import PlotLook
 from attnviz_video.export.plots.matrix import head_words
@@ -31,6 +39,8 @@ from attnviz_video.render.numbers import weight
 
 #: More keys than can be told apart by colour are drawn as a heat map.
 MOST_CURVES = 6
+#: Keys that are chosen where no number is given.
+TOP_KEYS = 5
 #: Height of the curves, greatest height of the cells, radius of the mark, length of a line in the key, height of a
 #: cell, in points.
 _HEIGHT, _TALLEST, _MARK, _SWATCH = 130.0, 300.0, 2.2, 14.0
@@ -84,10 +94,16 @@ def compared(request: PlotRequest) -> LayerComparison:
             raise UsageError("--what layers compares layers: name several with --layer_idx, or leave it out for all")
         raise TraceError(f"this trace holds {head} of layer {layers[0]} only; record again with --layers all")
     keys = keyword_list(settings.keys)
+    if keys and settings.top_keys is not None:
+        raise UsageError(
+            f"--keys names what is looked at, so --top_keys {settings.top_keys} has nothing to choose; leave one of "
+            "them out"
+        )
     with request.progress.track("layers", len(layers), "layer") as advance:
         return compare_layers(
-            trace, query, layers, head, keys=keys, top_keys=settings.top_keys, on_layer=lambda _: advance(1)
-        )
+            trace, query, layers, head, keys=keys, top_keys=settings.top_keys or TOP_KEYS,
+            on_layer=lambda _: advance(1),
+        )  # fmt: skip
 
 
 def _query(request: PlotRequest) -> QueryRows:
@@ -143,12 +159,16 @@ def _draw_curves(request: PlotRequest, sheet: Sheet, found: LayerComparison, top
     """The curves with their key; returns where they end."""
     look, margin, settings = request.look, pt("margin"), request.settings
     largest = max(float(np.nan_to_num(found.weights).max()), settings.threshold)
-    two = settings.columns == 2
-    across = layer_axis(found.layers, 11 if two else 6)
+    two = (
+        settings.columns == 2
+        and _key_width(sheet, look, found, settings.threshold) <= (sheet.width - 2 * margin) * _KEY_SHARE
+    )
+    across = layer_axis(found.layers, 11 if settings.columns == 2 else 6)
     upwards = number_axis(0.0, min(1.0, largest * 1.08) if largest <= 1 else largest * 1.08, "attention weight")
+    height = max(_HEIGHT, least_height(sheet, look, [upwards]))
     right = sheet.width - margin
     plot_right = right - (right - margin) * _KEY_SHARE if two else right - pt("gap") / 2
-    box = (margin + left_room(sheet, look, upwards), top + pt("row_gap") / 2, plot_right, top + _HEIGHT)
+    box = (margin + left_room(sheet, look, upwards), top + pt("row_gap") / 2, plot_right, top + height)
     draw_axes(sheet, look, box, across, upwards)
     _draw_threshold(sheet, look, box, upwards, settings.threshold)
     # Every other curve is dashed and lies above: of two that are the same, both are seen.
@@ -194,10 +214,7 @@ def _draw_key(
     """A line per key: its curve, its name, its first layer above the threshold; returns where they end."""
     left, y = corner
     pitch, small = line_height(sheet, look, "label") + pt("line_gap"), look.text("small")
-    firsts = [
-        _NEVER if first is None else f"from layer {first}" if first == found.layers[0] else f"first at layer {first}"
-        for first in found.first_above(threshold)
-    ]
+    firsts = _first_words(found, threshold)
     label_size, x = look.text("label"), left + _SWATCH + pt("line_gap") * 2
     room = right - max(sheet.fonts.width(first, small) for first in firsts) - pt("gap") - x
     labels = [sheet.fonts.fit(sheet.fonts.visible(key.label), label_size, room) for key in found.keys]
@@ -214,6 +231,21 @@ def _draw_key(
         sheet.words(first_left, baseline, first, small, look.color("ink.soft"), name=f"first-{number}")
         y += pitch
     return y
+
+
+def _key_width(sheet: Sheet, look: PlotLook, found: LayerComparison, threshold: float) -> float:
+    """Points that a key takes in which no name is cut."""
+    labels = max(sheet.fonts.width(sheet.fonts.visible(key.label), look.text("label")) for key in found.keys)
+    firsts = max(sheet.fonts.width(first, look.text("small")) for first in _first_words(found, threshold))
+    return _SWATCH + 2 * pt("line_gap") + labels + pt("gap") + firsts
+
+
+def _first_words(found: LayerComparison, threshold: float) -> list[str]:
+    """For each key the layer from which on it is looked at."""
+    return [
+        _NEVER if first is None else f"from layer {first}" if first == found.layers[0] else f"first at layer {first}"
+        for first in found.first_above(threshold)
+    ]
 
 
 def _draw_cells(request: PlotRequest, sheet: Sheet, found: LayerComparison, top: float) -> tuple[float, list[str]]:
@@ -241,5 +273,5 @@ def _draw_cells(request: PlotRequest, sheet: Sheet, found: LayerComparison, top:
             sheet.box(box, None, rim=look.color("ink"), rim_width=2 * look.border_width, name=f"first-{number}")
     top = bottom + pt("row_gap")
     bar = Bar("attention weight", ("0", weight(largest / 2), weight(largest)), "up to the largest weight shown")
-    draw_bar(sheet, look, bar, (margin, top), min(sheet.width - 2 * margin, pt("ramp.width")))
+    draw_bar(sheet, look, bar, (margin, top), sheet.width - 2 * margin)
     return top + bar_height(sheet, look), list(placed.notes)

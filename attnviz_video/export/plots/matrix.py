@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from attnviz_video.analysis.checks import refuse_unclean
+from attnviz_video.analysis.heads import heads_in_words
 from attnviz_video.analysis.matrices import (
     AttentionMatrix,
     Line,
@@ -16,12 +19,14 @@ from attnviz_video.analysis.matrices import (
 )
 from attnviz_video.analysis.words import WORDS_CAPTION
 from attnviz_video.core.scores import ColorScale
+from attnviz_video.core.trace import TraceData
 from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import Sheet
 from attnviz_video.export.figures.step_figure import Drawn
 from attnviz_video.export.plots.heat_map import HeatMap, Name, draw_heat_map
-from attnviz_video.export.plots.parts import Bar, bar_height, draw_bar, draw_notes, draw_title, weight_bar
+from attnviz_video.export.plots.parts import Bar, draw_bars, draw_notes, draw_title, weight_bar
 from attnviz_video.export.plots.request import PlotRequest
+from attnviz_video.render.numbers import percent
 
 #: Greatest height of the cells in points: with title, bars and caption the plot still fits on a page.
 TALLEST = 480.0
@@ -43,6 +48,17 @@ def draw_matrix(request: PlotRequest) -> Drawn:
         UsageError, TraceError: as `analysis.matrices.attention_matrix`.
     """
     matrix = read_matrix(request, request.analysis.head)
+    what = f"attention matrix of layer {request.layer}, {head_words(request)}"
+    return draw_whole_matrix(request, matrix, matrix_words(request, matrix, head_words(request)), what)
+
+
+def draw_whole_matrix(
+    request: PlotRequest, matrix: AttentionMatrix, words: Sequence[str], what: str, measure: str = "attention"
+) -> Drawn:
+    """The first matrix of `matrix` with its names, bars and caption, which begins with `words`.
+
+    `what` describes the plot in the file itself, `measure` says what the numbers are.
+    """
     weights = treated(matrix, request.analysis.sinks)
     levels, scale = matrix_levels(weights, matrix, request.analysis)
     sheet, look, margin = request.sheet(), request.look, pt("margin")
@@ -57,14 +73,22 @@ def draw_matrix(request: PlotRequest) -> Drawn:
         row_title=row_title(request),
         column_title="key: what is attended to",
         numbers=None if cells is None else tuple(tuple(map(cell_words, row)) for row in cells),
+        rows_before=lines_of_first_sentence(request.trace, matrix.queries),
+        columns_before=lines_of_first_sentence(request.trace, matrix.keys),
     )
     placed = draw_heat_map(sheet, look, heat, (margin, top), sheet.width - 2 * margin, TALLEST)
     top = placed.box[3] + pt("row_gap")
-    top = draw_matrix_bars(request, sheet, matrix, scale, top)
-    percent = "numbers in the cells: percent" if placed.numbered else ""
-    notes = [*matrix_words(request, matrix, head_words(request)), percent, *scale_words(request, matrix), *placed.notes]
+    top = draw_matrix_bars(request, sheet, matrix, scale, top, measure)
+    numbers = "numbers in the cells: percent" if placed.numbered else ""
+    notes = [*words, numbers, *scale_words(request, matrix), *placed.notes]
     height = draw_notes(request, sheet, notes, top)
-    return request.drawn(sheet, height, f"attention matrix of layer {request.layer}, {head_words(request)}")
+    return request.drawn(sheet, height, what)
+
+
+def lines_of_first_sentence(trace: TraceData, lines: Sequence[Line]) -> int:
+    """How many rows or columns stand before the second of two sentences; 0 where there are no two."""
+    second = [place for place, line in enumerate(lines) if trace.tokens[line.first].segment == "second"]
+    return min(second, default=0)
 
 
 def cell_words(value: float) -> str:
@@ -117,13 +141,14 @@ def row_title(request: PlotRequest) -> str:
     """What a row is named by."""
     if request.trace.is_encoding or request.analysis.convention == "reading":
         return "query: the token that attends"
+    if request.settings.queries == "all":
+        return "token that follows the query"
     return "token that the query produced"
 
 
 def head_words(request: PlotRequest) -> str:
     """`mean of 28 heads`, `head 3`."""
-    n_heads, head = request.trace.header.model.n_heads, request.analysis.head
-    return {"mean": f"mean of {n_heads} heads", "max": f"maximum of {n_heads} heads"}.get(head, f"head {head}")
+    return heads_in_words(request.analysis.head, request.trace.header.model.n_heads)
 
 
 def layer_words(request: PlotRequest) -> str:
@@ -134,7 +159,7 @@ def layer_words(request: PlotRequest) -> str:
 
 
 def matrix_words(request: PlotRequest, matrix: AttentionMatrix, heads: str) -> list[str]:
-    """Layer, `heads`, rows and merging, for the caption."""
+    """Layer, `heads`, rows, merging, and what has no column, for the caption."""
     count, every = len(matrix.queries), request.settings.queries == "all" or request.trace.is_encoding
     rows = f"{count} {'row' if count == 1 else 'rows'}: {'all queries shown' if every else 'queries of the answer'}"
     words = [layer_words(request), f"attention, {heads}", rows]
@@ -142,10 +167,35 @@ def matrix_words(request: PlotRequest, matrix: AttentionMatrix, heads: str) -> l
         words.append(WORDS_CAPTION)
     if any(line.image >= 0 and line.patch < 0 for line in matrix.keys):
         words.append("a column of an image sums its patches")
+    words += image_row_words(request.trace, matrix)
     if request.settings.patches and matrix.is_image.any():
         first = "1: r1 c1: row 1, column 1 of image 1"
         words.append(first if len(request.trace.layout.images) > 1 else "r1 c1: patch in row 1, column 1 of the image")
-    return words
+    return [*words, *sentence_words(request.trace, matrix), *hidden_words(matrix)]
+
+
+def sentence_words(trace: TraceData, matrix: AttentionMatrix) -> list[str]:
+    """What the lines across a matrix of two sentences are."""
+    return ["lines part sentence A from sentence B"] if lines_of_first_sentence(trace, matrix.keys) else []
+
+
+def image_row_words(trace: TraceData, matrix: AttentionMatrix) -> list[str]:
+    """How many rows are behind the row of an image, where there is one."""
+    images = [line.image for line in matrix.queries if line.image >= 0 and line.patch < 0]
+    counts = [len(trace.layout.patch_positions(image)) for image in images]
+    if len(trace.layout.images) == 1 and counts:
+        return [f"row of the image: mean over its {counts[0]} patches"]
+    each = ", ".join(f"{count} of image {image + 1}" for image, count in zip(images, counts, strict=True))
+    return [f"row of an image: mean over its patches ({each})"] if counts else []
+
+
+def hidden_words(matrix: AttentionMatrix) -> list[str]:
+    """How much of the rows lies on text that has no column; nothing where all has one."""
+    hidden = matrix.hidden[np.isfinite(matrix.hidden)]
+    if not hidden.size or not hidden.max() > 0:
+        return []
+    which = "prompt text" if matrix.hides_prompt_only else "text"
+    return [f"{which} not shown: mean {percent(float(hidden.mean()))}, at most {percent(float(hidden.max()))} of a row"]
 
 
 def scale_words(request: PlotRequest, matrix: AttentionMatrix) -> list[str]:
@@ -158,22 +208,19 @@ def scale_words(request: PlotRequest, matrix: AttentionMatrix) -> list[str]:
 
 
 def draw_matrix_bars(
-    request: PlotRequest, sheet: Sheet, matrix: AttentionMatrix, scale: ColorScale | None, top: float
-) -> float:
+    request: PlotRequest, sheet: Sheet, matrix: AttentionMatrix, scale: ColorScale | None, top: float,
+    measure: str = "attention",
+) -> float:  # fmt: skip
     """One bar for text and one for images, or one for both; returns where they end."""
-    bars = matrix_bars(request, matrix, scale)
-    margin, gap = pt("margin"), pt("gap")
-    width = (sheet.width - 2 * margin - gap) / 2
-    for number, bar in enumerate(bars):
-        place = (margin + number * (width + gap), top)
-        draw_bar(sheet, request.look, bar, place, width if len(bars) > 1 else 2 * width, f"bar-{number + 1}")
-    return top + bar_height(sheet, request.look) + pt("line_gap")
+    return draw_bars(request, sheet, matrix_bars(request, matrix, scale, measure), top)
 
 
-def matrix_bars(request: PlotRequest, matrix: AttentionMatrix, scale: ColorScale | None) -> list[Bar]:
-    """What the colours of text columns and of image columns mean."""
+def matrix_bars(
+    request: PlotRequest, matrix: AttentionMatrix, scale: ColorScale | None, measure: str = "attention"
+) -> list[Bar]:
+    """What the colours of text columns and of image columns mean; `measure` is what the numbers are."""
     settings, is_image = request.analysis, matrix.is_image
-    what = "attention over its mean" if settings.sinks == "relative" else "attention"
+    what = f"{measure} over its mean" if settings.sinks == "relative" else measure
     unit = "word" if request.settings.words else "token"
     image = "image patch" if request.settings.patches else "image (sum of its patches)"
     short = "image patch" if request.settings.patches else "image (sum)"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from attnviz_video.core.sample import PAIR_FIELD
 from attnviz_video.core.scores import ColorScale, Region
-from attnviz_video.export.figures.look import pt
+from attnviz_video.export.figures.look import LEAST_TEXT, pt
 from attnviz_video.export.figures.sheet import Sheet
 from attnviz_video.export.figures.text import wrapped
 from attnviz_video.export.plots.look import PlotLook, TextSize
@@ -18,6 +19,8 @@ from attnviz_video.render.legend import ramp_numbers
 from attnviz_video.render.status import replay_words
 
 _SEPARATOR = " · "
+#: Between two sentences on one line.
+_BETWEEN = "    "
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,33 @@ def draw_words(
 
 
 def draw_title(request: PlotRequest, sheet: Sheet, top: float) -> float:
-    """The title, or the question, in one line; returns where it ends with the space below."""
-    render, look, margin = request.render, request.look, pt("margin")
-    words = " ".join((render.title if render.title is not None else request.trace.header.sample.problem).split())
-    if not words:
-        return top
-    size = look.text("title")
-    shown = sheet.fonts.fit(sheet.fonts.visible(words), size, sheet.width - 2 * margin, bold=True)
-    draw_words(sheet, look, (margin, top), shown, "title", bold=True, name="title")
-    return top + line_height(sheet, look, "title") + pt("row_gap")
+    """The title, or the question, in one line, or two sentences in one line or a line each; returns where they end
+    with the space below.
+    """
+    look, margin, size = request.look, pt("margin"), request.look.text("title")
+    room = sheet.width - 2 * margin
+    lines = [sheet.fonts.visible(line) for line in title_lines(request) if line]
+    if lines and sheet.fonts.width(_BETWEEN.join(lines), size, bold=True) <= room:
+        lines = [_BETWEEN.join(lines)]
+    for number, line in enumerate(lines):
+        name = f"title-{number + 1}" if number else "title"
+        draw_words(sheet, look, (margin, top), sheet.fonts.fit(line, size, room, bold=True), "title", bold=True,
+                   name=name)  # fmt: skip
+        top += line_height(sheet, look, "title")
+    return top + pt("row_gap") if lines else top
+
+
+def title_lines(request: PlotRequest) -> tuple[str, ...]:
+    """The title that was asked for, or the question; of two sentences both, `A: …` and `B: …`."""
+    sample = request.trace.header.sample
+    pair = sample.extra.get(PAIR_FIELD) if request.trace.is_encoding else None
+    if request.render.title is not None:
+        words: tuple[str, ...] = (request.render.title,)
+    elif pair:
+        words = (f"A: {sample.problem}", f"B: {pair}")
+    else:
+        words = (sample.problem,)
+    return tuple(" ".join(line.split()) for line in words)
 
 
 def draw_notes(request: PlotRequest, sheet: Sheet, words: Sequence[str], top: float) -> float:
@@ -90,6 +111,27 @@ def bar_height(sheet: Sheet, look: PlotLook) -> float:
     return line_height(sheet, look, "label") + pt("ramp.height") + 2 * line_height(sheet, look) + pt("line_gap")
 
 
+def draw_bars(request: PlotRequest, sheet: Sheet, bars: Sequence[Bar], top: float) -> float:
+    """Bars side by side, or below each other where one has no room for its words; returns where they end."""
+    look, margin, gap = request.look, pt("margin"), pt("gap")
+    whole = sheet.width - 2 * margin
+    half = (whole - gap) / 2
+    beside = len(bars) == 2 and all(_has_room(sheet, look, bar, half) for bar in bars)
+    for number, bar in enumerate(bars):
+        left = margin + (half + gap if beside and number else 0.0)
+        draw_bar(sheet, look, bar, (left, top), half if beside else whole, f"bar-{number + 1}")
+        if not beside or number == len(bars) - 1:
+            top += bar_height(sheet, look) + pt("line_gap")
+    return top
+
+
+def _has_room(sheet: Sheet, look: PlotLook, bar: Bar, width: float) -> bool:
+    """Whether all words of a bar fit over and under it."""
+    fonts, label, small = sheet.fonts, look.text("label"), look.text("small")
+    title = min(fonts.width(fonts.visible(words), label) for words in (bar.title, bar.short or bar.title))
+    return max(title, fonts.width(fonts.visible(bar.kind), small)) <= width
+
+
 def draw_bar(
     sheet: Sheet, look: PlotLook, bar: Bar, place: tuple[float, float], width: float, name: str = "bar",
     table: UInt8[np.ndarray, "256 3"] | None = None,
@@ -101,8 +143,11 @@ def draw_bar(
     colors = look.table if table is None else table
     fonts, small, (left, top) = sheet.fonts, look.text("small"), place
     has_room = fonts.width(fonts.visible(bar.title), look.text("label")) <= width
-    title = fonts.fit(fonts.visible(bar.title if has_room else bar.short or bar.title), look.text("label"), width)
-    draw_words(sheet, look, place, title, "label", name=f"{name}-title")
+    title = fonts.visible(bar.title if has_room else bar.short or bar.title)
+    title_size = _fitting(sheet, title, look.text("label"), width)
+    title = fonts.fit(title, title_size, width)
+    sheet.words(left, top + fonts.ascent * look.text("label"), title, title_size, look.color("ink"),
+                name=f"{name}-title")  # fmt: skip
     x, y = sheet.snapped(left), sheet.snapped(top + line_height(sheet, look, "label") + pt("line_gap") / 2)
     n_columns = max(2, round(min(width, pt("ramp.width")) / sheet.dot))
     n_rows = max(1, round(pt("ramp.height") / sheet.dot))
@@ -117,5 +162,14 @@ def draw_bar(
     half, gap, centre = fonts.width(middle, small) / 2, fonts.width("  ", small), (x + end) / 2
     if x + fonts.width(first, small) + gap <= centre - half and centre + half + gap <= end - fonts.width(last, small):
         sheet.words(centre, baseline, middle, small, look.color("ink"), anchor="center")
-    kind = fonts.fit(fonts.visible(bar.kind), small, width)
-    sheet.words(left, baseline + line_height(sheet, look), kind, small, look.color("ink.soft"), name=f"{name}-kind")
+    kind = fonts.visible(bar.kind)
+    kind_size = _fitting(sheet, kind, small, width)
+    baseline += line_height(sheet, look)
+    sheet.words(left, baseline, fonts.fit(kind, kind_size, width), kind_size, look.color("ink.soft"),
+                name=f"{name}-kind")  # fmt: skip
+
+
+def _fitting(sheet: Sheet, words: str, size: float, width: float) -> float:
+    """Points of `words` that have to be smaller than `size` to fit, but never so small that print loses them."""
+    needed = sheet.fonts.width(words, size)
+    return size if needed <= width else max(min(size, LEAST_TEXT), size * width / needed * 0.999)

@@ -10,12 +10,14 @@ from jaxtyping import Float
 
 from attnviz_video.analysis.convention import row_of_frame
 from attnviz_video.analysis.layer_comparison import text_label
-from attnviz_video.analysis.rollout import check_rollout, rollout_from
+from attnviz_video.analysis.matrices import computed_matrix
+from attnviz_video.analysis.rollout import check_rollout, rollout, rollout_from
 from attnviz_video.analysis.scores import Scores, score, shown_steps
 from attnviz_video.core.trace import TraceData
 from attnviz_video.errors import TraceError, UsageError
 from attnviz_video.export.figures.settings import FigureSettings
 from attnviz_video.export.figures.step_figure import Drawn, Wording, draw_step
+from attnviz_video.export.plots.matrix import draw_whole_matrix, sentence_words
 from attnviz_video.export.plots.request import PlotRequest
 
 
@@ -75,10 +77,14 @@ def end_layer(request: PlotRequest) -> int:
 def draw_rollout(request: PlotRequest) -> Drawn:
     """The rollout of `--step`, or the mean over all steps, painted like a step: the images and the text before it.
 
+    Of an encoding, in which every token is a query, it is the whole matrix R, query by key.
+
     Raises:
         UsageError: layers or ratios out of range, a single head, or a step without a row.
         TraceError: the rows of all queries, heads and layers were not recorded.
     """
+    if request.trace.is_encoding:
+        return _draw_encoding(request)
     rolled = read_rollout(request)
     settings = FigureSettings(columns=request.settings.columns, dpi=request.settings.dpi)
     wording = Wording(rollout_words(request, rolled), "rollout", has_current=request.settings.step is not None)
@@ -94,15 +100,7 @@ def read_rollout(request: PlotRequest) -> RolledStep:
         UsageError, TraceError: as `draw_rollout`.
     """
     trace, settings, end = request.trace, request.settings, end_layer(request)
-    if request.analysis.head != "mean":
-        raise UsageError(
-            f"--what rollout takes the mean over the heads of each layer; leave out --head {request.analysis.head}"
-        )
-    if trace.is_encoding:
-        raise UsageError(
-            "--what rollout is drawn for generated tokens, and this trace is one pass over a text; the report has the "
-            "rollout of each of its queries"
-        )
+    _refuse_single_heads(request)
     check_rollout(trace, end, settings.start_layer, settings.discard_ratio, settings.residual)
     steps, convention = shown_steps(trace), request.analysis.convention
     wanted = steps if request.step is None else (request.step,)
@@ -126,6 +124,37 @@ def read_rollout(request: PlotRequest) -> RolledStep:
     return RolledStep(_scores(request, end, {step, row}, row, rolled), rolled, len(found))
 
 
+def _refuse_single_heads(request: PlotRequest) -> None:
+    if request.analysis.head != "mean":
+        raise UsageError(
+            f"--what rollout takes the mean over the heads of each layer; leave out --head {request.analysis.head}"
+        )
+
+
+def _draw_encoding(request: PlotRequest) -> Drawn:
+    """The rollout of every query of an encoding as a matrix."""
+    _refuse_single_heads(request)
+    trace, settings, end = request.trace, request.settings, end_layer(request)
+    if settings.step is not None:
+        raise UsageError(
+            f"--step {settings.step}: the rollout of one pass over a text is a matrix of all its queries, the row of "
+            "each token among them; leave out --step"
+        )
+    check_rollout(trace, end, settings.start_layer, settings.discard_ratio, settings.residual)
+    with request.progress.track("rollout", end - settings.start_layer + 1, "layer") as advance:
+        rolled = rollout(
+            trace, end, start_layer=settings.start_layer, discard_ratio=settings.discard_ratio,
+            residual=settings.residual, on_layer=lambda _: advance(1),
+        )  # fmt: skip
+    matrix = computed_matrix(trace, rolled)
+    words = [
+        *_settings_words(request),
+        f"{len(matrix.queries)} rows: all queries shown",
+        *sentence_words(trace, matrix),
+    ]
+    return draw_whole_matrix(request, matrix, words, words[0], "rollout")
+
+
 def _scores(request: PlotRequest, layer: int, steps: set[int], row: int, rolled: Float[np.ndarray, "keys"]) -> Scores:
     """Scores whose first frame shows `rolled` as the row of the step `row`."""
     trace = request.trace
@@ -137,8 +166,7 @@ def _scores(request: PlotRequest, layer: int, steps: set[int], row: int, rolled:
 
 def rollout_words(request: PlotRequest, rolled: RolledStep) -> tuple[str, ...]:
     """What the caption says: the layers, the rows, what was done to each."""
-    settings, n_heads = request.settings, request.trace.header.model.n_heads
-    discarded = f"lightest {100 * settings.discard_ratio:g} % of each row discarded" if settings.discard_ratio else ""
+    layers, *treatment = _settings_words(request)
     kind = "predicting" if request.analysis.convention == "predicting" else "reading"
     if request.step is None:
         rows = {"predicting": "rows that produced", "reading": "rows of"}[kind]
@@ -147,8 +175,15 @@ def rollout_words(request: PlotRequest, rolled: RolledStep) -> tuple[str, ...]:
         token = text_label(request.trace.tokens[request.trace.n_prompt + request.step].piece)
         rows = {"predicting": "row that produced", "reading": "row of"}[kind]
         which = f"step {request.step_number}, {rows} “{token}”"
+    return layers, which, *treatment
+
+
+def _settings_words(request: PlotRequest) -> tuple[str, ...]:
+    """The layers, and what was done to each: heads, residual connection, weights that were discarded."""
+    settings, n_heads = request.settings, request.trace.header.model.n_heads
     words = (
-        f"attention rollout, layers {settings.start_layer} to {end_layer(request)}", which, f"mean of {n_heads} heads",
-        f"residual {settings.residual:g}", discarded,
+        f"attention rollout, layers {settings.start_layer} to {end_layer(request)}", f"mean of {n_heads} heads",
+        f"residual {settings.residual:g}",
+        f"lightest {100 * settings.discard_ratio:g} % of each row discarded" if settings.discard_ratio else "",
     )  # fmt: skip
     return tuple(word for word in words if word)

@@ -63,7 +63,9 @@ class PlotSettings:
             "image 1, image 1 row 3 col 4, first token (default: the --top_keys heaviest words and images)"
         },
     )
-    top_keys: int = field(default=5, metadata={"help": "layers: how many keys are chosen where --keys names none"})
+    top_keys: int | None = field(
+        default=None, metadata={"help": "layers: how many keys are chosen where --keys names none (default: 5)"}
+    )
     threshold: float = field(
         default=0.1,
         metadata={"help": "layers: the weight from which on a key counts as looked at; its first layer is marked"},

@@ -8,6 +8,7 @@ These entries are used, all others have no effect: `figure.facecolor`, `text.col
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _COLORS: Mapping[str, tuple[str, ...]] = {
     "axes.edgecolor": ("image.border",),
     "grid.color": ("panel.border",),
 }
+#: Points of `font.size` that a plot of one column has room for, and that can be read at all.
+TEXT_SIZES = (4.0, 14.0)
 _GENERIC = ("serif", "sans-serif", "monospace", "cursive", "fantasy")
 
 
@@ -38,24 +41,26 @@ def styled_look(look: PlotLook, file: Path, progress: Progress, *, has_colormap:
     """`look` with what the style file `file` says; a colour map that was asked for by name stays (`has_colormap`).
 
     Raises:
-        UsageError: there is no such file, or it holds what matplotlib does not know.
+        UsageError: there is no such file, or it holds what matplotlib does not know or a plot has no room for.
     """
     entries = read_style(file)
     look = replace(look, colors={**look.colors, **_colors_of(entries)})
     cycle = entries["axes.prop_cycle"].by_key().get("color", []) if "axes.prop_cycle" in entries else []
+
+    table = _table(entries["image.cmap"], file) if "image.cmap" in entries else None
 
     def number(entry: str, plain: float) -> float:
         return float(entries.get(entry, plain))
 
     return replace(
         look,
-        text_size=number("font.size", look.text_size),
+        text_size=_text_size(entries, file) or look.text_size,
         border_width=number("axes.linewidth", look.border_width),
         line_width=number("lines.linewidth", look.line_width),
         series=tuple(map(_rgb, cycle)) or look.series,
         grid=bool(entries["axes.grid"]) if "axes.grid" in entries else look.grid,
         fonts=_fonts_of(entries, file, progress) or look.fonts,
-        table=_table(entries["image.cmap"]) if "image.cmap" in entries and not has_colormap else look.table,
+        table=look.table if table is None or has_colormap else table,
     )
 
 
@@ -120,10 +125,38 @@ def _rgb(value: Any) -> Rgb:
     return red, green, blue
 
 
-def _table(name: str) -> UInt8[np.ndarray, "256 3"]:
-    """256 colours of a map that matplotlib knows."""
+def _text_size(entries: Mapping[str, Any], file: Path) -> float | None:
+    """Points of `font.size`; None where the file does not say.
+
+    Raises:
+        UsageError: too small or too large to lay out a plot with.
+    """
+    if "font.size" not in entries:
+        return None
+    size, (least, most) = float(entries["font.size"]), TEXT_SIZES
+    if not least <= size <= most:
+        raise UsageError(
+            f"--style {file}: font.size: expected a size from {least:g} to {most:g} points, which a column of a paper "
+            f"has room for, got {size:g}; correct that line or leave it out"
+        )
+    return size
+
+
+def _table(name: str, file: Path) -> UInt8[np.ndarray, "256 3"]:
+    """256 colours of a map that matplotlib knows.
+
+    Raises:
+        UsageError: it knows no such map.
+    """
     from matplotlib import colormaps
 
+    if name not in colormaps:
+        close = difflib.get_close_matches(name, list(colormaps), n=1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(
+            f"--style {file}: image.cmap: matplotlib knows no colour map {name!r}{guess}; correct that line or leave "
+            "it out"
+        )
     colors = np.asarray(colormaps[name](np.linspace(0.0, 1.0, 256)))[:, :3]
     table: UInt8[np.ndarray, "256 3"] = np.floor(colors * 255 + 0.5).astype(np.uint8)
     return table

@@ -107,6 +107,19 @@ def test_image_maps_show_the_weights_of_each_head_on_one_scale(tmp_path: Path) -
     assert changes[0] > 0
 
 
+def test_the_marks_on_image_maps_are_explained(tmp_path: Path) -> None:
+    figure = plotted(three_heads(tmp_path), tmp_path, "heads", step=3)
+    assert "peak patch" in figure.texts
+    assert "no value" not in figure.texts
+    small = plotted(open_trace(DEMO), tmp_path, "heads", layer_idx=LAYER)
+    assert "peak patch" not in small.texts, "small matrices have no outline"
+
+
+def test_small_matrices_say_what_they_leave_out(demo: TraceData, tmp_path: Path) -> None:
+    words = caption(plotted(demo, tmp_path, "heads", layer_idx=LAYER))
+    assert "prompt text not shown: mean 1.1 %, at most 100.0 % of a row" in words
+
+
 def test_conventions_and_sinks_of_image_maps(tmp_path: Path) -> None:
     trace = three_heads(tmp_path)
     words = caption(plotted(trace, tmp_path, "heads", step=3, convention="reading", sinks="relative"))

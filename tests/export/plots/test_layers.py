@@ -132,3 +132,10 @@ def test_an_encoding_is_compared_by_the_rows_of_its_own_tokens(tmp_path: Path) -
         assert_one_axis(heights, expected, upwards=True)
         assert "row of the token itself" in caption(figure)
     assert "query “mat”, token 7" in caption(figure)
+
+
+def test_keys_that_are_named_leave_nothing_to_choose(trace: TraceData, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--keys names what is looked at, so --top_keys 3 has nothing to choose"):
+        plotted(trace, tmp_path, "layers", token="circle", keys="image 1", top_keys=3)
+    five = plotted(trace, tmp_path, "layers", token="circle")
+    assert "keys: the 5 heaviest words and images" in caption(five)

@@ -232,3 +232,31 @@ def test_a_pdf_holds_its_letters(tmp_path: Path) -> None:
 def test_the_same_plot_gives_the_same_bytes(demo: TraceData, tmp_path: Path) -> None:
     one = plotted(demo, tmp_path, "matrix", layer_idx=LAYER).source
     assert plotted(demo, tmp_path, "matrix", layer_idx=LAYER).source == one
+
+
+def test_text_that_is_not_shown_is_told_in_percent(demo: TraceData, tmp_path: Path) -> None:
+    rows = np.stack([demo.rows.mean_row(step, LAYER)[:80] for step in range(53)]).astype(np.float64)
+    patches = demo.layout.patch_positions(0)
+    hidden = rows.sum(axis=1) - rows[:, patches].sum(axis=1)
+    said = f"prompt text not shown: mean {100 * hidden.mean():.1f} %, at most {100 * hidden.max():.1f} % of a row"
+    assert said in caption(plotted(demo, tmp_path, "matrix", layer_idx=LAYER))
+    assert "not shown" not in caption(plotted(demo, tmp_path, "matrix", layer_idx=LAYER, show_prompt="full"))
+    start = replace(demo.header.start, first_shown=132, first_step=18, found_in="answer")
+    later = replace(demo, header=replace(demo.header, start=start))
+    words = caption(plotted(later, tmp_path, "matrix", layer_idx=LAYER))
+    assert "text not shown: mean" in words
+    assert "prompt text not shown" not in words
+
+
+def test_rows_of_the_prompt_and_of_images_are_named(demo: TraceData, tmp_path: Path) -> None:
+    figure = plotted(demo, tmp_path, "matrix", layer_idx=LAYER, queries="all", show_prompt="full")
+    assert figure.text_of("row-title") == "token that follows the query"
+    assert "row of the image: mean over its 64 patches" in caption(figure)
+    assert "103 rows: all queries shown" in caption(figure)
+    patches = plotted(demo, tmp_path, "matrix", layer_idx=LAYER, queries="all", show_prompt="full", patches=True)
+    assert "mean over its" not in caption(patches)
+
+
+def test_a_maximum_over_heads_is_said_to_sum_to_anything(demo: TraceData, tmp_path: Path) -> None:
+    words = caption(plotted(demo, tmp_path, "matrix", layer_idx=LAYER, head="max"))
+    assert "attention, maximum of 4 heads (rows do not sum to 1)" in words

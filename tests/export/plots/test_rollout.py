@@ -23,6 +23,7 @@ from attnviz_video.testing.planted_encoding import planted_encoding
 from attnviz_video.theme import theme
 from tests.analysis.pieces import demo_with_pieces
 from tests.export.plots.drawn import caption, plotted
+from tests.export.plots.test_matrix import cells, painted, scale_top
 from tests.render.made import Made, make_trace
 
 
@@ -127,6 +128,28 @@ def test_rows_that_were_not_recorded_name_the_flags(tmp_path: Path) -> None:
         plotted(make_trace(tmp_path, Made()), tmp_path, "rollout")
 
 
-def test_an_encoding_is_rolled_out_in_the_report(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="this trace is one pass over a text; the report has the rollout of each"):
-        plotted(planted_encoding(), tmp_path, "rollout")
+def test_the_rollout_of_an_encoding_is_a_matrix_of_its_queries(tmp_path: Path) -> None:
+    trace = planted_encoding()
+    size = len(trace.tokens)
+    figure = plotted(trace, tmp_path, "rollout", residual=0.25, discard_ratio=0.5)
+    whole = rollout(trace, 1, residual=0.25, discard_ratio=0.5)
+    np.testing.assert_array_equal(cells(figure, size, size), painted(whole, scale_top(whole)))
+    assert figure.text_of("bar-1-title") == "rollout per token"
+    assert [figure.text_of(f"cells-row-{row}") for row in range(size)] == [one.piece.strip() for one in trace.tokens]
+    words = caption(figure)
+    for part in ("attention rollout, layers 0 to 1", "mean of 2 heads", "residual 0.25", "12 rows: all queries shown",
+                 "lightest 50 % of each row discarded", "lines part sentence A from sentence B"):  # fmt: skip
+        assert part in words
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": 3}, "--step 3: the rollout of one pass over a text is a matrix of all its queries.*leave out --step"),
+        ({"head": "1"}, "--what rollout takes the mean over the heads of each layer; leave out --head 1"),
+        ({"start_layer": 1, "layer_idx": 0}, "rollout from layer 1 to layer 0: expected 0 <= start <= end <= 1"),
+    ],
+)
+def test_what_cannot_be_rolled_out_of_an_encoding(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plotted(planted_encoding(), tmp_path, "rollout", **settings)

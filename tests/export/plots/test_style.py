@@ -83,6 +83,21 @@ def test_a_wrong_line_is_one_sentence(tmp_path: Path, line: str, why: str, capsy
     assert capsys.readouterr().err == ""
 
 
+def test_a_colour_map_that_nobody_knows_is_a_wrong_line(tmp_path: Path) -> None:
+    said = r"own.mplstyle: image.cmap: matplotlib knows no colour map 'nosuchmap'; correct that line or leave it out$"
+    with pytest.raises(UsageError, match=said):
+        styled(tmp_path, "image.cmap: nosuchmap\n")
+    with pytest.raises(UsageError, match="no colour map 'virids'; did you mean viridis"):
+        styled(tmp_path, "image.cmap: virids\n", has_colormap=True)
+
+
+@pytest.mark.parametrize("size", [3.9, 14.1, 200])
+def test_text_that_a_plot_has_no_room_for_is_refused(tmp_path: Path, size: float) -> None:
+    said = rf"own.mplstyle: font.size: expected a size from 4 to 14 points, .*, got {size:g}; correct that line"
+    with pytest.raises(UsageError, match=said):
+        styled(tmp_path, f"font.size: {size}\n")
+
+
 def test_a_missing_file_a_folder_and_bytes(tmp_path: Path) -> None:
     plain = plain_look(theme("light"), None)
     with pytest.raises(UsageError, match="--style .*gone.mplstyle: expected a matplotlib style file, but it does not"):
