@@ -228,7 +228,8 @@ def main() -> None:
     for name in asked.sections.split(","):
         with TemporaryDirectory() as folder:
             rows += sections[name](asked, Path(folder))
-    report("batch", {key: str(value) for key, value in vars(asked).items()}, rows, "cpu", asked.results)
+    setup = {key: str(value) for key, value in vars(asked).items() if key != "results"}
+    report("batch", setup, rows, "cpu", asked.results)
 
 
 if __name__ == "__main__":
