@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnviz_video.core.tokens import SEGMENT_NAMES
 from attnviz_video.export.report.looks import color_looks, series_colors
 from attnviz_video.export.report.page import fill, json_text, part, policy, program_of, theme_variables
 from attnviz_video.render.settings import RenderSettings
@@ -10,7 +11,7 @@ from attnviz_video.render.settings import RenderSettings
 SCRIPTS = (
     "report/numbers", "report/scale", "live/state", "report/paint", "report/unit_boxes", "report/cells",
     "live/requests", "live/run", "live/server", "live/events", "live/text", "live/pictures", "live/step_card",
-    "live/strip", "live/composer", "live/runs", "live/stage", "live/main",
+    "live/strip", "live/attached", "live/composer", "live/runs", "live/report_frame", "live/stage", "live/main",
 )  # fmt: skip
 #: What the page may do besides what a report may: speak with its own server, show its images, report and video.
 _FURTHER = ("connect-src 'self'", "frame-src 'self'", "media-src 'self'")
@@ -27,6 +28,7 @@ def live_page(render: RenderSettings | None = None) -> str:
     data = {
         "looks": color_looks(look),
         "series": series_colors(),
+        "segmentNames": dict(SEGMENT_NAMES),
         "first": {"colormap": look.colormap, "heatAlpha": look.heat_alpha, "grid": look.grid_lines},
     }
     return fill(

@@ -12,7 +12,7 @@ from attnviz_video.core.layout import TokenLayout
 from attnviz_video.core.prepared import KeyColumns, Prepared
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.tokens import Token
-from attnviz_video.errors import AttnVizError, DatasetError, ModelError, UsageError
+from attnviz_video.errors import AttnVizError, DatasetError, ModelError, TooLongError, UsageError
 from attnviz_video.models.decoder import text_config
 from attnviz_video.models.families import refuse_image_count
 from attnviz_video.models.foreign_errors import first_line
@@ -152,10 +152,12 @@ def _check_length(loaded: LoadedModel, sample: Sample, length: int, layout: Toke
     limit = getattr(text_config(loaded.model), "max_position_embeddings", None)
     if isinstance(limit, int) and length >= limit:
         n_image = 0 if layout is None else int(np.count_nonzero(layout.image_of >= 0))
-        raise ModelError(
+        smaller = " or lower --max_pixels" if n_image else ""
+        raise TooLongError(
             f"sample {sample.id}: the prompt has {length} tokens ({n_image} of images), the model reads "
-            f"{limit}; shorten the problem or lower --max_pixels"
-        )
+            f"{limit}; shorten the problem{smaller}",
+            n_prompt=length, n_image=n_image, limit=limit,
+        )  # fmt: skip
 
 
 def _trace_ids(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnviz_video.errors import ModelError
+from attnviz_video.errors import ModelError, TooLongError
 from attnviz_video.models.decoder import text_config
 from attnviz_video.models.layouts.adapter import image_token_id
 
@@ -75,10 +75,11 @@ def check_answer(model: Any, answer_ids: Sequence[int], n_prompt: int) -> None:
     """
     limit = getattr(text_config(model), "max_position_embeddings", None)
     if isinstance(limit, int) and n_prompt + len(answer_ids) > limit:
-        raise ModelError(
+        raise TooLongError(
             f"the prompt has {n_prompt} tokens and the response {len(answer_ids)}, together more than the {limit} the "
-            "model reads; lower --max_pixels or shorten the response"
-        )
+            "model reads; lower --max_pixels or shorten the response",
+            n_prompt=n_prompt, n_answer=len(answer_ids), limit=limit,
+        )  # fmt: skip
     n_known = int(model.get_input_embeddings().weight.shape[0])
     unknown = next((token for token in answer_ids if not 0 <= token < n_known), None)
     if unknown is not None:

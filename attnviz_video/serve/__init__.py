@@ -6,7 +6,7 @@ address      where the server listens
 form         the fields of a request, and pictures that came with it
 asked        what is asked, checked against the model before it waits
 line         the waiting line, and the one thread that generates
-live_recording, payloads
+live_recording, payloads, answer_sections
              one recording, and what a page is told of it
 events       what was told, for those who come late
 runs         recent runs on disk

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp
 from attnviz_video.config import RunConfig
 from attnviz_video.errors import AttnVizError, EnvironmentFault
 from attnviz_video.serve.address import Address
-from attnviz_video.serve.asked import SETTINGS, Desk
-from attnviz_video.serve.downloads import report_of, zipped
+from attnviz_video.serve.asked import SETTINGS, Desk, most_characters
+from attnviz_video.serve.downloads import report_of, thumbnail_of, zipped
 from attnviz_video.serve.events import KEEP_ALIVE, EventLog
 from attnviz_video.serve.form import json_object, read_fields
 from attnviz_video.serve.guard import Guard, sentence
@@ -38,6 +38,7 @@ _WATCH_EVERY = 0.25
 #: Seconds that the last step and a video's process are waited for at the end.
 _PATIENCE = 10.0
 _TAB = "x-attnviz-tab"
+_NO_RUN = "this run is not here any more: it was deleted, or newer runs have taken its place"
 _EVENT_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -190,9 +191,12 @@ class Pages:
                     "queue": MOST_WAITING,
                     "keep": live.settings.keep,
                     "context": model.get("context"),
+                    "characters": most_characters(model.get("context")),
                 },
                 "queue": [
-                    {"id": run.id, "label": run.asked.label, "mine": bool(tab) and run.tab == tab} for run in queued
+                    {"id": run.id, "label": run.asked.label, "mine": bool(tab) and run.tab == tab}
+                    for run in queued
+                    if not run.deleted
                 ],
                 "running": None if running is None else running.id,
                 "runs": [run.summary() for run in live.store.runs],
@@ -204,6 +208,8 @@ class Pages:
         fields = await read_fields(request)
         tab = request.headers.get(_TAB, "")
         run = await run_sync(self._live.desk.accept, fields, tab, limiter=self._live.looking)
+        if await request.is_disconnected():  # whoever asked has thought better of it and will never hear the id
+            await run_in_threadpool(self._live.line.remove, run)
         return answer({"id": run.id}, 202)
 
     async def run(self, request: Request) -> Response:
@@ -218,7 +224,7 @@ class Pages:
                 "prompt": asked.prompt,
                 "system": asked.system,
                 "settings": dict(asked.settings),
-                "images": asked.n_images,
+                "image_names": list(asked.names),
                 "continue_from": asked.continue_from,
                 "answer_prefix": asked.answer_prefix,
                 "n_prefix": state.n_prefix,
@@ -230,14 +236,11 @@ class Pages:
         )
 
     async def forget(self, request: Request) -> Response:
-        """Remove a run and its files."""
+        """Remove a run; the files of one that is being answered go after its step."""
         run, live = self._run(request), self._live
-        live.line.stop(run)
-        if not run.ended:
-            raise HTTPException(409, "the run is being answered; it stops after its step, remove it then")
         live.videos.forget(run)
-        await run_in_threadpool(live.store.forget, run)
-        return answer({"id": run.id})
+        gone = await run_in_threadpool(live.line.remove, run)
+        return answer({"id": run.id}, 200 if gone else 202)
 
     async def stop(self, request: Request) -> Response:
         """End a run; its finished steps are kept."""
@@ -307,10 +310,12 @@ class Pages:
         """One of a run's pictures."""
         run, number = self._run(request), int(request.path_params["number"])
         if number >= run.asked.n_images:
-            raise HTTPException(404)
-        return FileResponse(
-            run.image(number), media_type="image/png", headers={"cache-control": "private, max-age=3600"}
-        )
+            raise HTTPException(404, f"this run has no picture {number}; they are counted from 0")
+        headers = {"cache-control": "private, max-age=3600"}
+        if "small" in request.query_params:
+            path = await run_in_threadpool(thumbnail_of, run, number)
+            return FileResponse(path, media_type="image/jpeg", headers=headers)
+        return FileResponse(run.image(number), media_type="image/png", headers=headers)
 
     async def order_video(self, request: Request) -> Response:
         """Begin to make a run's video."""
@@ -329,7 +334,7 @@ class Pages:
     def _run(self, request: Request) -> Run:
         run = self._live.store.get(str(request.path_params["id"]))
         if run is None:
-            raise HTTPException(404)
+            raise HTTPException(404, _NO_RUN)
         return run
 
     def _with_trace(self, request: Request) -> Run:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from attnviz_video.config import RunConfig, replace_settings, to_mapping
 from attnviz_video.config.coercion import did_you_mean
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 SETTINGS = ("layer_idx", "max_new_tokens", "do_sample", "temperature", "top_p", "top_k", "seed")
 _TEXTS = ("prompt", "system", "mode", "answer_prefix", "continue_from")
 KNOWN = (*_TEXTS, *SETTINGS, "answer_ids", "images")
+#: More characters than that to a token have only texts that are nothing but spaces; what is longer is not even counted
+#: in tokens, which takes seconds.
+_MOST_TO_A_TOKEN = 16
+#: Of a model that does not say how many tokens it reads.
+_MOST_CHARACTERS = 2_000_000
 _EARLIER = re.compile(r"([0-9a-f-]{1,40})/(\d{1,3})")
 
 
@@ -49,12 +54,14 @@ class Desk:
             if self._line.full:
                 raise LineFullError
             earlier = self._earlier(fields.values)
+            self._refuse_long(fields.values)
             files = self._images(fields, earlier)
-            asked = asked_of(fields.values, None if earlier is None else earlier.asked, len(files))
-            run = self._store.create(asked, [png for _, png in files], tab[:100])
+            names = [file.name for file in files]
+            asked = asked_of(fields.values, None if earlier is None else earlier.asked, names)
+            run = self._store.create(asked, [file.png for file in files], tab[:100])
             try:
                 checked = self._recorder.check(
-                    asked, run.folder, [image for image, _ in files], [png for _, png in files]
+                    asked, run.folder, [file.image for file in files], [file.png for file in files]
                 )
                 run.max_new_tokens = checked.max_new_tokens
                 run.update(n_prefix=checked.n_prefix)
@@ -72,35 +79,63 @@ class Desk:
             return None
         run = self._store.get(str(name))
         if run is None:
-            raise UsageError(f"continue_from: there is no run {str(name)[:40]!r} any more; ask anew")
+            raise UsageError("the run that this goes on from is not here any more; ask the question anew")
         return run
 
-    def _images(self, fields: Fields, earlier: Run | None) -> list[tuple[Image, bytes]]:
+    def _refuse_long(self, values: Mapping[str, Any]) -> None:
+        """Refuse texts that no model can read, before they are turned into tokens."""
+        context = self._recorder.describe().get("context")
+        most = most_characters(context)
+        for name, words in (("prompt", "the prompt"), ("system", "the system prompt"), ("answer_prefix", "the answer")):
+            text = values.get(name)
+            if isinstance(text, str) and len(text) > most:
+                reads = f"the model reads {context} tokens" if context else f"at most {most} are taken"
+                raise UsageError(f"{words} has {len(text)} characters; {reads}: shorten it")
+
+    def _images(self, fields: Fields, earlier: Run | None) -> list[_Picture]:
         """The pictures that came or are named, each with its PNG file; else those of the earlier run."""
         named = fields.values.get("images", ())
         if not isinstance(named, list | tuple):
             raise UsageError("images: expected a list of RUN/NUMBER, such as 20261121-184512-3fa9c1/0")
-        paths = [self._named(str(name)) for name in named]
+        places = [self._named(str(name)) for name in named]
         if earlier is not None and "images" not in fields.values and not fields.uploads:
-            paths = [earlier.image(number) for number in range(earlier.asked.n_images)]
+            places = [(earlier, number) for number in range(earlier.asked.n_images)]
         most = int(self._recorder.describe()["max_images"])
-        count = len(paths) + len(fields.uploads)
+        count = len(places) + len(fields.uploads)
         if most and count > most:
-            raise UsageError(f"{count} pictures came; this server takes at most {most} (--max_image_num)")
-        kept = [(open_image(path), path.read_bytes()) for path in paths]
+            raise UsageError(
+                f"{count} images came, and this server takes at most {most} "
+                f"(it was started with --max_image_num {most})"
+            )
+        kept = [_kept(run, number) for run, number in places]
         return [*kept, *(_decoded(upload) for upload in fields.uploads)]
 
-    def _named(self, name: str) -> Path:
-        """The file of a picture of an earlier run, as `RUN/NUMBER`."""
+    def _named(self, name: str) -> tuple[Run, int]:
+        """A picture of an earlier run, as `RUN/NUMBER`."""
         found = _EARLIER.fullmatch(name)
         run = self._store.get(found[1]) if found else None
         if found is None or run is None or int(found[2]) >= run.asked.n_images:
-            raise UsageError(f"images: there is no picture {name[:60]!r}; send it again")
-        return run.image(int(found[2]))
+            raise UsageError(f"an image of an earlier run ({name[:60]!r}) is not here any more; send it again")
+        return run, int(found[2])
 
 
-def _decoded(upload: Upload) -> tuple[Image, bytes]:
-    """A picture that came with a request, and its PNG file.
+class _Picture(NamedTuple):
+    """A picture to ask about."""
+
+    name: str
+    image: Image
+    #: Its PNG file.
+    png: bytes
+
+
+def _kept(run: Run, number: int) -> _Picture:
+    """A picture of an earlier run."""
+    path = run.image(number)
+    return _Picture(run.asked.names[number], open_image(path), path.read_bytes())
+
+
+def _decoded(upload: Upload) -> _Picture:
+    """A picture that came with a request.
 
     Raises:
         ImageError: it cannot be read, or is too large.
@@ -113,10 +148,15 @@ def _decoded(upload: Upload) -> tuple[Image, bytes]:
             image = open_image(file)
         except ImageError as error:
             raise ImageError(str(error).replace(str(file), upload.name)) from error
-    return image, png_bytes(image)
+    return _Picture(upload.name, image, png_bytes(image))
 
 
-def asked_of(values: Mapping[str, Any], earlier: Asked | None, n_images: int) -> Asked:
+def most_characters(context: int | None) -> int:
+    """Characters of the longest text that is looked at, for a model that reads `context` tokens."""
+    return _MOST_CHARACTERS if context is None else min(_MOST_CHARACTERS, _MOST_TO_A_TOKEN * context)
+
+
+def asked_of(values: Mapping[str, Any], earlier: Asked | None, names: Sequence[str]) -> Asked:
     """What is asked; what is missing is taken from the run it goes on from. Settings are checked where they are used.
 
     Raises:
@@ -146,7 +186,8 @@ def asked_of(values: Mapping[str, Any], earlier: Asked | None, n_images: int) ->
         prompt=clean_text(prompt),
         mode=mode,
         system=clean_text(system) if system else None,
-        n_images=n_images,
+        n_images=len(names),
+        image_names=tuple(names),
         settings=settings,
         answer_prefix=None if ids or prefix is None else clean_text(prefix),
         answer_ids=ids or None,

@@ -1,4 +1,4 @@
-"""What is taken away from a run: its report, and its trace as a ZIP file."""
+"""What is taken away from a run: its report, its trace as a ZIP file, its pictures as thumbnails."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from pathlib import Path
 from attnviz_video.config import RunConfig
 from attnviz_video.export.report.settings import ReportSettings
 from attnviz_video.export.report.write import write_report
+from attnviz_video.files import write_atomic
 from attnviz_video.progress import Silent
 from attnviz_video.serve.runs import Run
+from attnviz_video.sources.images import open_image, thumbnail_bytes
 from attnviz_video.tracefile.read import open_trace
 
 _BLOCK = 1 << 20
+#: Pixels of the longer side of a thumbnail: twice what it takes in the page, for finer screens.
+_THUMBNAIL = 96
 #: One report is made at a time: two pages that ask at once must not make it twice.
 _MAKING = threading.Lock()
 
@@ -34,6 +38,18 @@ def report_of(run: Run, config: RunConfig) -> Path:
             layers = trace.header.shown_layers
             write_report(trace, folder, layers, config.analysis, config.render, settings, Silent())
         return run.report
+
+
+def thumbnail_of(run: Run, number: int) -> Path:
+    """A small copy of a picture of a run, for a list; made when it is first asked for.
+
+    Raises:
+        DiskFullError, EnvironmentFault: it cannot be written.
+    """
+    path = run.folder / f"thumbnail-{number}.jpg"
+    if not path.is_file():
+        write_atomic(path, thumbnail_bytes(open_image(run.image(number)), _THUMBNAIL))
+    return path
 
 
 class _Pipe(io.RawIOBase):

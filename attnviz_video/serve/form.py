@@ -19,6 +19,8 @@ _WORDS = {"true": True, "false": False}
 #: A prompt of more bytes is no prompt; models read a few hundred kilobytes at most.
 _LONGEST_FIELD = 8_000_000
 _MOST_FIELDS = 200
+#: Characters of a picture's name that are kept.
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def _listed(name: str, value: str) -> list[Any]:
 
 
 def clean_name(name: str | None) -> str:
-    """The last part of a file's name, short and on one line."""
+    """The last part of a file's name without controls and direction marks, at most `LONGEST_NAME` characters."""
     last = (name or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(letter if letter.isprintable() else "?" for letter in last)
-    return shown[:80] or "a picture"
+    shown = " ".join("".join(letter for letter in last if letter.isprintable()).split())
+    if not shown.strip(". "):
+        return "image"
+    half = (LONGEST_NAME - 1) // 2
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[:half]}…{shown[-half:]}"

@@ -118,6 +118,15 @@ class Line:
         elif not run.ended:
             run.stop.set()
 
+    def remove(self, run: Run) -> bool:
+        """Delete a run with its files: at once, or when it has ended its step; whether it is gone already."""
+        run.deleted = True
+        self.stop(run)
+        # Whoever is later, this or the end of the run, removes it.
+        if run.ended:
+            self._store.forget(run)
+        return run.ended
+
     def drop_unheard(self) -> None:
         """End what nobody listens to any more: pages that were closed, or whose connection is gone."""
         now, running = time.monotonic(), self._running
@@ -168,6 +177,8 @@ class Line:
             run.end("failed", error)
         else:
             run.end("stopped" if stopped else "done", **ending)
+        if run.deleted:
+            self._store.forget(run)
         self._store.tidy(self._busy)
 
     def _tell_places(self) -> None:

@@ -16,7 +16,7 @@ from attnviz_video.capture.way import Watched
 from attnviz_video.config import RunConfig, replace_settings
 from attnviz_video.core.sample import Sample
 from attnviz_video.core.step import Step
-from attnviz_video.errors import ModelError, UsageError
+from attnviz_video.errors import InputError, ModelError, TooLongError, UsageError
 from attnviz_video.models.checkpoint import find_checkpoint
 from attnviz_video.models.decoder import text_config, text_value
 from attnviz_video.models.identity import expected_identity
@@ -24,8 +24,9 @@ from attnviz_video.models.prompt_templates import check_template
 from attnviz_video.models.text_decoders import reads_text_only
 from attnviz_video.models.text_encoders import is_encoder
 from attnviz_video.models.token_text import TokenText
-from attnviz_video.pipeline import Announced, announce, check_head, finish
+from attnviz_video.pipeline import Announced, announce, finish
 from attnviz_video.progress import Advance, Progress
+from attnviz_video.recording import check_head
 from attnviz_video.serve.payloads import StepTeller, prompt_event
 from attnviz_video.serve.runs import Asked, Run
 from attnviz_video.sources.images import open_image
@@ -110,11 +111,17 @@ class LiveRecorder:
         Raises:
             UsageError, InputError: a sentence for whoever asked.
         """
-        with self._checking:
-            announced = announce(
-                self._sample(asked, folder), images, self._to_check, self._config_of(asked, folder), _Notices(),
-                watched=_watched(asked), png_files=png_files,
-            )  # fmt: skip
+        try:
+            with self._checking:
+                announced = announce(
+                    self._sample(asked, folder), images, self._to_check, self._config_of(asked, folder), _Notices(),
+                    watched=_watched(asked), png_files=png_files,
+                )  # fmt: skip
+        except TooLongError as error:
+            raise ModelError(too_long(error)) from error
+        except InputError as error:
+            # There is one question at the page, and nobody knows it by a number.
+            raise type(error)(str(error).removeprefix(f"sample {folder.name}: ")) from error
         return self._checked(announced, asked, folder)
 
     def _checked(self, announced: Announced, asked: Asked, folder: Path) -> Checked:
@@ -175,7 +182,7 @@ class LiveRecorder:
 
     def _sample(self, asked: Asked, folder: Path) -> Sample:
         # Names alone: where a run lies on this machine is nobody's business who is given the trace.
-        return Sample(0, folder.name, asked.prompt, tuple(Path(f"image-{n}.png") for n in range(asked.n_images)))
+        return Sample(0, folder.name, asked.prompt, tuple(Path(name) for name in asked.names))
 
     def _config_of(self, asked: Asked, folder: Path) -> RunConfig:
         settings = {"max_new_tokens": 1} if asked.mode == "next" else {}
@@ -195,6 +202,21 @@ def live_config(config: RunConfig) -> RunConfig:
     if model.strategy is None and model.prompt_template is None:
         model = replace(model, prompt_template="{problem}")
     return replace(config, model=model, capture=replace(config.capture, start_phrase="", answer="generate"))
+
+
+def too_long(error: TooLongError) -> str:
+    """Why a question cannot be read, for somebody who types it and has no flags."""
+    images = f" ({error.n_image} of them of images)" if error.n_image else ""
+    if error.n_answer:
+        return (
+            f"the prompt has {error.n_prompt} tokens{images} and the answer's beginning {error.n_answer}, together "
+            f"more than the {error.limit} that the model reads; shorten one of them"
+        )
+    smaller = ", or take fewer or smaller images" if error.n_image else ""
+    return (
+        f"the prompt has {error.n_prompt} tokens{images}, and the model reads {error.limit} with its answer; "
+        f"shorten the prompt{smaller}"
+    )
 
 
 def _watched(asked: Asked) -> Watched:

@@ -17,6 +17,7 @@ from attnviz_video.core.units import display_units
 from attnviz_video.export.report.text import piece_text, plain_text
 from attnviz_video.models.token_text import TokenText
 from attnviz_video.render.escape import special_tag
+from attnviz_video.serve.answer_sections import AnswerSections
 
 if TYPE_CHECKING:
     from attnviz_video.pipeline import Announced
@@ -92,6 +93,7 @@ class StepTeller:
     def __init__(self, text: TokenText, layer: int, scalar_layers: Sequence[int]) -> None:
         self._text = text
         self._stream = text.stream()
+        self._sections = AnswerSections()
         self._layer = layer
         self._number = scalar_layers.index(layer)
         #: Ids of all steps so far.
@@ -113,6 +115,7 @@ class StepTeller:
             "ms": number(info.milliseconds),
             "top": [[one.id, plain_text(one.piece), number(one.probability)] for one in info.candidates],
             "weights": None if step.rows is None else packed(step.rows.mean[self._layer]),
+            "sections": self._sections.push(now, special=special, late=late),
             **self._scalars(step),
         }
         return told | ({"late": plain_text(late)} if late else {})

@@ -5,7 +5,7 @@ runs/live/20261121-184512-3fa9c1/
     image-0.png …       the pictures, upright and in RGB
     events.jsonl        what the page was told
     trace_sample0/      the trace (trace_sample0.partial where it was stopped)
-    report.html, video.mp4   once somebody asked for them
+    report.html, video.mp4, thumbnail-0.jpg …   once somebody asked for them
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Asked:
     mode: Mode = "generate"
     system: str | None = None
     n_images: int = 0
+    #: What their senders called the pictures: shown, and never a path on this disk.
+    image_names: tuple[str, ...] = ()
     #: Settings of generating and recording by name, those that were given.
     settings: Mapping[str, Any] = field(default_factory=dict)
     #: How the answer begins: its text, or better the ids of its tokens.
@@ -52,6 +54,13 @@ class Asked:
     answer_ids: tuple[int, ...] | None = None
     #: The run that it goes on from.
     continue_from: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for every picture; of runs that older versions kept, the names of their files."""
+        if len(self.image_names) == self.n_images:
+            return self.image_names
+        return tuple(f"image-{number}.png" for number in range(self.n_images))
 
     @property
     def label(self) -> str:
@@ -87,6 +96,8 @@ class Run:
         #: Longest answer, cut to what the model can read.
         self.max_new_tokens = 0
         self.stop = threading.Event()
+        #: Whether it was deleted before it had ended: then it is gone for everybody, and removed when it has.
+        self.deleted = False
         #: Held while its end is written down, so that it is not removed meanwhile.
         self.lock = threading.Lock()
         #: The place in line that its pages know of.
@@ -169,6 +180,7 @@ class Run:
         told = {
             "id": self.id, "label": self.asked.label, "status": state.status, "mode": self.asked.mode,
             "created": self.created, "n_tokens": state.n_tokens, "has_video": self.video.is_file(),
+            "images": self.asked.n_images,
         }  # fmt: skip
         return told if state.error is None else told | {"error": state.error}
 
@@ -232,12 +244,14 @@ class RunStore:
 
     def get(self, name: str) -> Run | None:
         """The run of that id."""
-        return self._runs.get(name)
+        run = self._runs.get(name)
+        return None if run is None or run.deleted else run
 
     @property
     def runs(self) -> Sequence[Run]:
         """All runs, the newest first."""
-        return sorted(self._runs.values(), key=lambda run: run.id, reverse=True)
+        kept = [run for run in self._runs.values() if not run.deleted]
+        return sorted(kept, key=lambda run: run.id, reverse=True)
 
     def create(self, asked: Asked, images: Sequence[bytes], tab: str = "") -> Run:
         """A new run with a folder of its own; `images` are PNG files.

@@ -85,6 +85,15 @@ def png_bytes(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def thumbnail_bytes(image: Image.Image, side: int) -> bytes:
+    """`image` as a JPEG whose longer side has at most `side` pixels."""
+    small = image.convert("RGB")
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=85)
+    return buffer.getvalue()
+
+
 def _check_size(path: Path, width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"{path}: not a readable image (it has {width} x {height} pixels)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from attnviz_video.export.live_page import live_page
 
 #: (name of the event, what it tells); a float is a pause in seconds; a callable waits for something.
 Script = Iterator[tuple[str, dict[str, Any]] | float]
-REPORT = "<!doctype html><title>report</title><h1>The report</h1>"
+REPORT = (200, "text/html; charset=utf-8", "<!doctype html><title>report</title><h1>The report</h1>")
 
 
 def half(row: np.ndarray) -> str:
@@ -40,12 +41,13 @@ class FakeRun:
     n_prefix: int = 0
     has_video: bool = False
     error: str = ""
-    created: float = field(default_factory=time.time)
+    created: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat())
 
     def told(self) -> dict[str, Any]:
         return {
             "id": self.id, "label": self.fields["prompt"][:60], "status": self.status, "mode": self.fields["mode"],
             "created": self.created, "n_tokens": self.n_tokens, "has_video": self.has_video, "error": self.error,
+            "images": len(self.images),
         }  # fmt: skip
 
     def all(self) -> dict[str, Any]:
@@ -55,7 +57,8 @@ class FakeRun:
         return {
             **self.told(), "prompt": self.fields["prompt"], "system": self.fields.get("system", ""),
             "answer": self.answer, "answer_ids": self.answer_ids, "n_prefix": self.n_prefix, "settings": settings,
-            "images": len(self.images), "has_report": self.status in ("done", "stopped") and self.n_tokens > 0,
+            "image_names": [name for name, _ in self.images],
+            "has_report": self.status in ("done", "stopped") and self.n_tokens > 0,
         }  # fmt: skip
 
 
@@ -74,6 +77,8 @@ class FakeLiveServer:
         self.requests: list[tuple[str, str]] = []
         self.left: list[str] = []
         self.refuse: tuple[int, str] | None = None
+        #: Seconds before a question is answered, and what is given as a report.
+        self.thinks, self.report = 0.0, REPORT
         #: While true no request is answered, and streams end.
         self.gone = False
         #: Whether a stream goes on after the event that the page heard last.
@@ -109,7 +114,7 @@ class FakeLiveServer:
             "queue": [{"id": run.id, "label": run.fields["prompt"], "mine": True} for run in self.queue],
             "running": self.running and self.running.id,
             "runs": [run.told() for run in self.runs.values()],
-            "limits": {"max_upload_mb": 25},
+            "limits": {"max_upload_mb": 25, "characters": 20_000, "context": 1250},
         }
 
     def _work(self) -> None:
@@ -182,7 +187,8 @@ class FakeLiveServer:
                 if rest[0] == "images":
                     return self.send(200, run.images[int(rest[1])][1], "image/png")
                 if rest == ["report"]:
-                    return self.send(200, REPORT.encode(), "text/html; charset=utf-8")
+                    status, kind, text = server.report
+                    return self.send(status, text.encode(), kind)
                 if rest == ["video", "events"]:
                     return self.video_events(run)
                 return self.send(200, b"PK", "application/zip")
@@ -195,6 +201,7 @@ class FakeLiveServer:
                 if self.headers.get("X-Attnviz") != "1":
                     return self.json(400, {"error": "no header"})
                 if self.path == "/api/runs":
+                    time.sleep(server.thinks)
                     if server.refuse:
                         return self.json(server.refuse[0], {"error": server.refuse[1]})
                     return self.json(202, {"id": server.add(*self.form(body)).id})
@@ -213,7 +220,7 @@ class FakeLiveServer:
                 if server.gone:
                     return self.hang_up()
                 server.requests.append(("DELETE", self.path))
-                server.runs.pop(self.path.rsplit("/", 1)[-1])
+                server.runs.pop(self.path.rsplit("/", 1)[-1]).stop.set()
                 return self.json(200, {})
 
             def hang_up(self) -> None:

@@ -17,35 +17,36 @@ SIZE = (640, 480)
 
 
 def told_prompt(
-    words: Sequence[str], *, image: tuple[str, str] | None = None, grid: tuple[int, int] = GRID, n_prefix: int = 0
-) -> dict[str, Any]:
-    """The event of a prompt: a template's special token, the patches of `image` (name, address), `words`."""
+    words: Sequence[str], *, image: tuple[str, str] | None = None, images: Sequence[tuple[str, str]] = (),
+    grid: tuple[int, int] = GRID, n_prefix: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """The event of a prompt: a special token, the patches of `image` or `images` (name, address), `words`."""
     rows, columns = grid
-    n_patches = rows * columns if image is not None else 0
+    pictures = [image] if image is not None else list(images)
+    size = rows * columns
+    n_patches = size * len(pictures)
     n_prompt = 1 + n_patches + len(words)
-    patch_of = [-1, *range(n_patches), *[-1] * len(words)]
+    patch_of = [-1, *list(range(size)) * len(pictures), *[-1] * len(words)]
+    image_of = [-1, *(number for number in range(len(pictures)) for _ in range(size)), *[-1] * len(words)]
     units: list[list[Any]] = [[0, 1, "‹im_start›", 1, -1]]
-    images = []
-    if image is not None:
-        edges = [[round(i * side / n) for i in range(n + 1)] for side, n in zip(SIZE, (columns, rows), strict=True)]
-        grids = [{"rows": rows, "columns": columns, "first": 0, "area": "", "x": edges[0], "y": edges[1]}]
-        images = [{"name": image[0], "width": SIZE[0], "height": SIZE[1], "src": image[1], "grids": grids,
-                   "positions": list(range(1, 1 + n_patches))}]  # fmt: skip
-        units.append([1, 1 + n_patches, "", 0, 0])
+    told_images = []
+    edges = [[round(i * side / n) for i in range(n + 1)] for side, n in zip(SIZE, (columns, rows), strict=True)]
+    grids = [{"rows": rows, "columns": columns, "first": 0, "area": "", "x": edges[0], "y": edges[1]}]
+    for number, (name, address) in enumerate(pictures):
+        first = 1 + number * size
+        told_images.append({"name": name, "width": SIZE[0], "height": SIZE[1], "src": address, "grids": grids,
+                            "positions": list(range(first, first + size))})  # fmt: skip
+        units.append([first, first + size, "", 0, number])
     units += [[1 + n_patches + number, 2 + n_patches + number, word, 0, -1] for number, word in enumerate(words)]
     return {
         "tokens": {
             "id": list(range(n_prompt)), "text": ["‹im_start›", *[""] * n_patches, *words],
             "kind": ["special", *["patch"] * n_patches, *["text"] * len(words)], "role": ["user"] * n_prompt,
-            "image": [0 if patch >= 0 else -1 for patch in patch_of], "patch": patch_of,
+            "image": image_of, "patch": patch_of,
         },
-        "units": units, "n_prompt": n_prompt, "n_prefix": n_prefix, "images": images, "shown_from": 0, "layer": 20,
+        "units": units, "n_prompt": n_prompt, "n_prefix": n_prefix, "images": told_images, "shown_from": 0, "layer": 20,
         "n_layers": 28, "heads": 16,
     }  # fmt: skip
-
-
-def patches_of(n: int) -> np.ndarray:
-    return np.arange(1, 1 + n)
 
 
 def planted_row(told: dict[str, Any], step: int, seed: int = 0) -> np.ndarray:
@@ -61,7 +62,7 @@ def planted_row(told: dict[str, Any], step: int, seed: int = 0) -> np.ndarray:
         y, x = np.mgrid[0:rows, 0:columns]
         far = (y - rows * (0.5 + 0.3 * np.sin(step / 4))) ** 2 + (x - columns * (0.5 + 0.3 * np.cos(step / 4))) ** 2
         spot = np.exp(-far / 2).ravel()
-        row[patches_of(rows * columns)] += (0.15 + 0.1 * np.sin(step / 3)) * spot / spot.sum()
+        row[image["positions"]] += (0.15 + 0.1 * np.sin(step / 3)) * spot / spot.sum()
     return (row / row.sum()).astype(np.float16).astype(np.float32)
 
 
@@ -89,14 +90,14 @@ def word_of(token_id: int) -> str:
 
 def answer(run: FakeRun, words: Sequence[str] = WORDS, pause: float = 0.0, prompt: Sequence[str] = ()) -> Script:
     """A run that writes `words`, with the images it was sent."""
-    image = (run.images[0][0], f"/api/runs/{run.id}/images/0") if run.images else None
+    images = [(name, f"/api/runs/{run.id}/images/{number}") for number, (name, _) in enumerate(run.images)]
     first, *others = run.fields["prompt"].split(" ")
     own = list(prompt) or [first, *(f" {word}" for word in others)]
     ids = json.loads(run.fields.get("answer_ids", "[]"))
     given = [(number, word_of(number)) for number in ids]
     if run.fields.get("answer_prefix"):
         given = [(50, run.fields["answer_prefix"])]
-    told = told_prompt(own, image=image, n_prefix=len(given))
+    told = told_prompt(own, images=images, n_prefix=len(given))
     yield "prompt", told
     yield 0.05
     for step, (token_id, text) in enumerate(given):

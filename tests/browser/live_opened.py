@@ -62,7 +62,12 @@ class OpenedLive:
 
     def another(self, earlier: str) -> None:
         """Wait until another run than `earlier` is on the stage."""
-        self.page.wait_for_function("old => !location.hash.endsWith(`=${old}`)", arg=earlier)
+        self.page.wait_for_function("old => location.hash.split(/[=&]/)[1] !== old", arg=earlier)
+
+    def report(self) -> str:
+        """The title of the report, once it has come."""
+        self.show("report")
+        return str(self.page.frame_locator("#report").locator("h1").text_content())
 
     def show(self, view: str) -> None:
         self.page.click(f"#tabs [data-view={view}]")
@@ -70,10 +75,15 @@ class OpenedLive:
 
     def text(self, section: str) -> list[str]:
         """The boxes of the prompt or the answer."""
-        return list(self.page.locator(f"#text .section-{section} .u").all_text_contents())
+        return list(self.boxes(section).all_text_contents())
+
+    def boxes(self, section: str) -> Any:
+        """The boxes of the prompt, or of the answer with all its sections."""
+        own = ".section-prompt" if section == "prompt" else ".section:not(.section-prompt)"
+        return self.page.locator(f"#text {own} .u")
 
     def box(self, text: str, section: str = "answer", occurrence: int = 0) -> Any:
-        return self.page.locator(f"#text .section-{section} .u").get_by_text(text, exact=True).nth(occurrence)
+        return self.boxes(section).get_by_text(text, exact=True).nth(occurrence)
 
     def current(self) -> list[str]:
         """The blue boxes of the text."""
@@ -98,7 +108,7 @@ class OpenedLive:
     def runs(self) -> list[str]:
         """Label and state of every run of the list."""
         entries = self.page.locator("#runs li .words")
-        labels, states = (entries.locator(part).all_text_contents() for part in (".label-line", ".soft"))
+        labels, states = (entries.locator(part).all_text_contents() for part in (".label-line", ".second-line .soft"))
         return [f"{label} | {state}" for label, state in zip(labels, states, strict=True)]
 
     def trouble(self, place: str = "composer") -> str:

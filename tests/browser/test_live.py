@@ -123,12 +123,22 @@ def test_an_earlier_step_is_shown_on_hover_and_kept_on_click(open_live: Any, ser
     page.painted("running", 6)
 
 
-def test_after_the_end_the_report_is_shown_and_the_stream_again(open_live: Any, serve_planted: Any) -> None:
-    page = open_live(serve_planted(at_once).url)
+def test_after_the_end_the_last_step_stays_and_the_report_is_offered(open_live: Any, serve_planted: Any) -> None:
+    page = open_live(serve_planted(at_once).url, viewport={"width": 1280, "height": 720})
     page.ask(PROMPT, images=("scene.png",))
     run = page.painted("done")
-    assert page.page.frame_locator("#report").locator("h1").text_content() == "The report"
+    offered = page.page.locator("#tabs .offered")
+    assert offered.text_content() == "Report"
+    page.page.wait_for_timeout(1200)
+    page.box(".").and_(page.page.locator("[data-look=current]")).wait_for()
+    assert page.page.locator("#prompt").is_visible()
     assert page.page.url.endswith(f"#run={run}")
+    assert page.report() == "The report"
+    assert page.page.evaluate("() => document.getElementById('report').contentWindow.location.hash") == "#embedded"
+    assert page.page.url.endswith(f"#run={run}&view=report")
+    assert offered.count() == 0
+    page.page.reload()
+    assert page.page.frame_locator("#report").locator("h1").text_content() == "The report"
     page.show("stream")
     page.box(".").and_(page.page.locator("[data-look=current]")).wait_for()
     page.page.click(".downloads summary")
@@ -193,8 +203,8 @@ def test_next_token_mode_appends_the_candidate_that_is_clicked(open_live: Any, s
     assert page.text("answer")[:2] == ["other2", "red"]
     assert page.page.locator("#text .u.given").count() == 2
     page.page.get_by_role("button", name="Answer from here").click()
-    page.page.frame_locator("#report").locator("h1").wait_for()
-    fields = server.runs[list(server.runs)[-1]].fields
+    page.another(newest)
+    fields = server.runs[page.painted("done")].fields
     assert (fields["mode"], json.loads(fields["answer_ids"])) == ("continue", [902, 101])
 
 
@@ -226,19 +236,66 @@ def test_the_answer_is_edited_and_goes_on(
     assert given == sent
 
 
-def test_again_asks_the_same_with_the_images_that_the_server_has(open_live: Any, serve_planted: Any) -> None:
+def test_again_fills_the_composer_and_keeps_what_was_typed(open_live: Any, serve_planted: Any) -> None:
     server = serve_planted(at_once)
     page = open_live(server.url)
+    page.page.click("#options summary")
+    page.page.get_by_label("Most new tokens").fill("33")
     page.ask(PROMPT, images=("one.png", "two.png"))
     first = page.painted("done")
+    again, aside = page.page.get_by_role("button", name="Again …"), page.page.locator("#put-aside")
+    again.click()
+    assert not aside.is_visible(), "what was sent is no draft"
     page.page.fill("#prompt", "something else")
-    page.page.get_by_role("button", name="Again").click()
+    page.page.click("#options summary")
+    page.page.get_by_label("Most new tokens").fill("44")
+    page.page.get_by_role("button", name="Remove one.png").click()
+    page.attach("three.png")
+    again.click()
+    assert list(server.runs) == [first], "nothing is asked yet"
+    assert page.page.locator("#prompt").input_value() == PROMPT
+    names = "all => all.map((one) => one.alt)"
+    assert page.page.locator("#thumbs img").evaluate_all(names) == ["one.png", "two.png"]
+    assert page.page.get_by_label("Most new tokens").input_value() == "33"
+    aside.get_by_text("What you had typed was put aside.").wait_for()
+    aside.get_by_role("button", name="Bring it back").click()
+    assert page.page.locator("#prompt").input_value() == "something else"
+    assert page.page.locator("#thumbs img").evaluate_all(names) == ["two.png", "three.png"]
+    assert page.page.get_by_label("Most new tokens").input_value() == "44"
+    again.click()
+    page.page.keyboard.press("Control+Enter")
     page.another(first)
     second = server.runs[page.painted("done")]
-    assert second.fields["prompt"] == PROMPT
+    assert (second.fields["prompt"], second.fields["max_new_tokens"]) == (PROMPT, "33")
     assert [name for name, _ in second.images] == ["one.png", "two.png"]
-    assert page.page.locator("#prompt").input_value() == PROMPT
-    assert page.page.locator("#thumbs img").count() == 2
+    assert not aside.is_visible()
+
+
+def test_again_keeps_the_beginning_of_the_answer(open_live: Any, serve_planted: Any) -> None:
+    server = serve_planted(at_once)
+    page = open_live(server.url)
+    page.ask(PROMPT)
+    first = page.painted("done")
+    page.page.get_by_role("button", name="Edit answer and continue").click()
+    page.page.wait_for_function("() => document.getElementById('edit-text').value !== ''")
+    page.page.locator("#edit-text").fill(" The red")
+    page.page.keyboard.press("Control+Enter")
+    page.another(first)
+    second = page.painted("done", 1)
+    page.page.get_by_role("button", name="Again …").click()
+    line = page.page.locator("#beginning")
+    assert line.locator("span").text_content() == "The answer begins with ␣The red"
+    page.page.keyboard.press("Control+Enter")
+    page.another(second)
+    third = page.painted("done", 1)
+    fields = server.runs[third].fields
+    assert (fields["mode"], json.loads(fields["answer_ids"])) == ("continue", [100, 101])
+    line.get_by_role("button").click()
+    page.page.keyboard.press("Control+Enter")
+    page.another(third)
+    fields = server.runs[page.painted("done")].fields
+    assert fields["mode"] == "generate"
+    assert "answer_ids" not in fields
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -263,7 +320,6 @@ def test_bytes_of_one_character_are_one_box(open_live: Any, serve_planted: Any) 
     page.page.click("#to-newest")
     script.let(3)
     page.painted("done")
-    page.show("stream")
     assert page.text("prompt")[1:] == ["图中的红色圆圈在哪里？"]
     assert page.text("answer") == ["你", "好", "，", "x"]
 
@@ -284,6 +340,7 @@ def test_hostile_text_is_text(open_live: Any, serve_planted: Any) -> None:
     assert page.text("answer") == [HOSTILE, "⟨U+001B⟩[31mred", "=cmd()"]
     assert page.text("prompt")[2:] == [HOSTILE, "a⟨U+202E⟩b"]
     page.page.locator("#strip").click(position={"x": 130, "y": 20})
+    page.page.get_by_role("heading", name="Step 1", exact=True).wait_for()
     assert page.candidates()[0][0] == HOSTILE
     assert HOSTILE in page.trouble("stage")
     assert page.page.locator("#title").text_content() == HOSTILE

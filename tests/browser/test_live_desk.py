@@ -50,14 +50,14 @@ def test_images_come_by_every_way(open_live: Any, serve_planted: Any, way: str) 
 def test_what_cannot_be_read_is_refused_at_once(open_live: Any, serve_planted: Any) -> None:
     page = open_live(serve_planted(at_once, max_images=2).url)
     page.offer("drop", "notes.pdf", "application/pdf")
-    assert page.trouble() == "Notes.pdf is not an image that can be read; PNG, JPEG, WEBP, GIF, BMP and TIFF are."
+    assert page.trouble() == "“notes.pdf” is not an image that can be read; PNG, JPEG, WEBP, GIF, BMP and TIFF are."
     page.attach("one.png", "two.png", "three.png")
-    assert page.trouble() == "This model takes at most 2 images."
+    assert page.trouble() == "This server takes at most 2 images; it was started with --max_image_num 2."
     assert page.page.locator("#thumbs img").count() == 2
     text = open_live(serve_planted(at_once, vision=False, name="gpt2").url)
     assert not text.page.locator("#attach").is_visible()
     text.offer("paste", "one.png", "image/png")
-    assert text.trouble() == "Gpt2 reads text only; it takes no images."
+    assert text.trouble() == "gpt2 reads text only; it takes no images."
 
 
 def test_settings_travel_with_the_prompt(open_live: Any, serve_planted: Any) -> None:
@@ -87,8 +87,39 @@ def test_a_wrong_number_and_an_empty_prompt_are_said_where_they_stand(open_live:
     page.page.click("#options summary")
     page.page.get_by_label("Most new tokens").fill("0")
     page.ask(PROMPT)
-    assert page.trouble() == "Most new tokens: expected a whole number from 1 to 100000."
+    assert page.trouble("fields") == "Most new tokens: expected a whole number from 1 to 100000."
+    box = page.page.locator("#fields-trouble").bounding_box()
+    on_top = page.page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", [box["x"] + 5, box["y"] + 5])
+    assert on_top == "fields-trouble", "nothing lies over it"
+    assert page.page.evaluate("() => document.activeElement.min") == "1"
+    page.page.keyboard.type("9")
+    assert not page.page.locator("#fields-trouble").is_visible()
     assert not server.runs
+
+
+def test_a_prompt_that_no_model_reads_is_not_sent(open_live: Any, serve_planted: Any) -> None:
+    server = serve_planted(at_once)
+    page = open_live(server.url)
+    page.ask("x" * 20_001)
+    assert page.trouble() == "The prompt has 20001 characters; the model reads 1250 tokens: shorten it."
+    assert not server.runs
+
+
+@pytest.mark.parametrize("way", ["Esc", "button"])
+def test_what_is_being_sent_can_be_cancelled(open_live: Any, serve_planted: Any, way: str) -> None:
+    server = serve_planted(until_stopped)
+    server.thinks = 60.0 if way == "button" else 0.15
+    page = open_live(server.url)
+    page.ask(PROMPT)
+    if way == "button":
+        page.page.get_by_text("Being sent and read …").wait_for()
+        page.page.get_by_role("button", name="Cancel").first.click()
+    else:
+        page.page.keyboard.press("Escape")
+    assert page.trouble() == "Cancelled: nothing was asked."
+    assert page.page.locator("#ask").is_enabled()
+    assert not page.page.locator("#sending").is_visible()
+    assert page.page.evaluate("() => location.hash") == ""
 
 
 @pytest.mark.parametrize(
@@ -197,9 +228,6 @@ def test_a_reload_comes_back_to_the_run(open_live: Any, serve_planted: Any) -> N
     assert page.page.locator("#prompt").input_value() == PROMPT
     page.painted("done")
     page.page.reload()
-    page.painted("done")
-    assert page.page.frame_locator("#report").locator("h1").text_content() == "The report"
-    page.show("stream")
     page.painted("done", 2 * len(WORDS) - 1)
 
 
@@ -215,10 +243,16 @@ def test_a_lost_connection_is_taken_up_again(open_live: Any, serve_planted: Any,
     banner.wait_for(state="visible")
     assert banner.text_content().startswith(f"The server at 127.0.0.1:{server.port} does not answer; trying again")
     assert page.text("answer")[:3] == ["The", "red", "circle"]
+    page.page.get_by_text("no connection", exact=True).first.wait_for()
+    assert page.page.locator("#run-state").text_content() == "no connection"
+    assert page.page.locator("#acts .stop").is_disabled()
+    page.ask(PROMPT)
+    assert page.trouble() == "The server does not answer."
     server.gone = False
     banner.wait_for(state="hidden")
+    page.page.locator("#composer-trouble").wait_for(state="hidden")
     page.painted("done")
-    page.show("stream")
+    assert len(server.runs) == 1
     page.painted("done", 2 * len(WORDS) - 1)
     # Every token once, whether the server goes on where it was cut off or tells everything again.
     n_prompt = 1 + len(PROMPT.split())
@@ -230,13 +264,16 @@ def test_runs_are_listed_opened_and_deleted(open_live: Any, serve_planted: Any) 
     page = open_live(server.url)
     page.ask("the first one")
     first = page.painted("done")
-    page.ask("the second one")
+    page.ask("the second one", images=("scene.png",))
     page.another(first)
     page.painted("done")
     page.page.wait_for_function("() => document.querySelectorAll('#runs .mark.done').length === 2")
+    seen = "() => [...document.querySelectorAll('#runs img')].map((one) => one.naturalWidth)"
+    page.page.wait_for_function(f"() => ({seen})()[0] === 2")
+    assert page.page.evaluate(seen) == [2], "of the run that has a picture"
     assert page.runs() == ["the second one | done · 18 tokens", "the first one | done · 18 tokens"]
     page.page.locator("#runs .open").nth(1).click()
-    assert page.painted("done") == first
+    page.page.wait_for_function("id => document.documentElement.dataset.painted.startsWith(`${id} done`)", arg=first)
     page.page.evaluate("() => history.back()")
     page.another(first)
     entry = page.page.locator("#runs li").nth(1)
@@ -248,8 +285,48 @@ def test_runs_are_listed_opened_and_deleted(open_live: Any, serve_planted: Any) 
     page.page.wait_for_function("() => document.querySelectorAll('#runs li').length === 1")
     assert first not in server.runs
     page.page.goto(f"{server.url}#run={first}")
-    assert page.trouble("stage") == "There is no run r1."
+    page.page.get_by_text("This run is not here any more").wait_for()
+    assert not page.page.locator("#stage-head").is_visible()
+    assert page.page.evaluate("() => location.hash") == ""
     page.problems.clear()  # of the 404
+
+
+def test_a_run_that_is_deleted_while_it_runs_is_gone(open_live: Any, serve_planted: Any) -> None:
+    server = serve_planted(until_stopped)
+    page = open_live(server.url)
+    page.ask(PROMPT)
+    run = page.painted("running", 2)
+    page.page.locator("#runs li").hover()
+    page.page.locator("#runs .remove").click()
+    page.page.get_by_text("Delete?").click()
+    page.page.wait_for_function("() => document.querySelectorAll('#runs li').length === 0")
+    page.page.get_by_text("See where a model looks").wait_for()
+    assert ("DELETE", f"/api/runs/{run}") in server.requests
+    assert not page.page.locator("#composer-trouble").is_visible()
+
+
+def test_runs_that_were_asked_alike_are_told_apart_by_their_time(open_live: Any, serve_planted: Any) -> None:
+    server = serve_planted(at_once)
+    for number, created in enumerate(
+        ("2026-11-21T18:45:12+00:00", "2026-11-21T18:45:40+00:00", "2026-11-20T07:05:00+00:00")
+    ):
+        run = server.add({"prompt": "the same" if number < 2 else "another", "mode": "generate"})
+        run.created = created
+    page = open_live(server.url, timezone_id="Europe/Paris", locale="en-GB")
+    page.page.wait_for_function("() => document.querySelectorAll('#runs time').length === 3")
+    assert page.page.locator("#runs time").all_text_contents() == ["19:45:40", "19:45:12", "08:05"]
+    assert page.page.locator("#runs .open").nth(2).get_attribute("title") == "another\n20 Nov 2026, 08:05:00"
+
+
+def test_a_report_that_cannot_be_made_is_told(open_live: Any, serve_planted: Any) -> None:
+    server = serve_planted(at_once)
+    server.report = (503, "application/json", '{"error": "disk full while writing the report"}')
+    page = open_live(server.url, refused=True)
+    page.ask(PROMPT)
+    page.painted("done")
+    page.page.get_by_role("tab", name="Report").click()
+    assert page.trouble("stage") == "Disk full while writing the report."
+    page.box(".").wait_for()
 
 
 # --- the window ------------------------------------------------------------------------------------------------------
@@ -264,7 +341,7 @@ def test_everything_is_in_sight(open_live: Any, serve_planted: Any, width: int, 
     page.ask(PROMPT, images=("scene.png",))
     page.painted("running", 3)
     assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    wanted = ["#pictures canvas", "#step-card .candidates", "#text .section-answer", "#acts .stop"]
+    wanted = ["#pictures canvas", "#step-card .candidates", "#text .section-other", "#acts .stop"]
     if width > 820:
         for place in (*wanted, "#strip", "#ask"):
             box = page.page.locator(place).first.bounding_box()
@@ -277,7 +354,7 @@ def test_everything_is_in_sight(open_live: Any, serve_planted: Any, width: int, 
 
 def test_the_page_is_used_by_keys_alone(open_live: Any, serve_planted: Any) -> None:
     page = open_live(serve_planted(at_once).url)
-    page.page.focus("#prompt")
+    assert page.page.evaluate("() => document.activeElement.id") == "prompt"
     page.page.keyboard.type(PROMPT)
     for _ in range(4):
         page.page.keyboard.press("Tab")
@@ -289,7 +366,7 @@ def test_the_page_is_used_by_keys_alone(open_live: Any, serve_planted: Any) -> N
     page.page.keyboard.press("Enter")
     page.another(earlier)
     page.painted("done", 1)
-    page.page.locator("#stage-head").get_by_role("button", name="Again").focus()
+    page.page.locator("#stage-head").get_by_role("button", name="Again …").focus()
     page.page.keyboard.press("ArrowLeft")
     page.box("other0").and_(page.page.locator("[data-look=current]")).wait_for()
     page.page.keyboard.press("t")

@@ -41,7 +41,6 @@ def test_a_long_run_stays_smooth(open_live: Any, serve_planted: Any, kind: str) 
     page.painted("done")
     per_token = 1000 * (spent(devtools) - before) / (STEPS - 20)
     print(f"\n{kind}: {per_token:.1f} ms a token")
-    page.show("stream")
     page.painted("done", STEPS - 1)
     assert len(page.page.evaluate("() => attnvizLive.tokens()")) == POSITIONS + STEPS
     assert per_token < MOST_MS

@@ -67,11 +67,12 @@ def ask_about_scene(page: OpenedLive, prompt: str = PROMPT) -> None:
 
 
 def report_frame(page: OpenedLive) -> Any:
-    """The report on the stage, once its rows are painted."""
+    """The report, put on the stage, once its rows are painted."""
+    page.page.get_by_role("tab", name="Report").click()
     page.page.wait_for_function(
         "() => document.getElementById('report').contentDocument?.documentElement?.dataset.painted?.endsWith('ready')"
     )
-    return page.page.frame(url=re.compile("/report$"))
+    return page.page.frame(url=re.compile("/report#embedded$"))
 
 
 def test_what_streams_in_is_what_the_report_shows(open_live: Any, demo: str) -> None:
@@ -137,6 +138,7 @@ def test_next_tokens_and_an_edited_answer(open_live: Any, demo: str) -> None:
     page.painted("done", 3)
     assert "".join(page.page.evaluate("() => attnvizLive.tokens()")).count("<think>\n At the top") == 1
     assert page.page.locator("#text .u.given").count() >= 4
+    assert page.page.locator("#text .section h2").all_text_contents()[:2] == ["prompt", "thinking"]
 
 
 def test_the_trace_and_a_video_can_be_taken_away(open_live: Any, demo: str) -> None:
@@ -167,8 +169,7 @@ def test_a_text_model_is_asked_in_chinese_and_stopped(open_live: Any, text_model
     run = page.painted("stopped")
     assert "你好，世界" in "".join(page.text("prompt"))
     assert "�" not in "".join(page.text("prompt"))
-    page.show("report")
     report_frame(page)
     page.page.reload()
     assert page.painted("stopped") == run
-    report_frame(page)
+    page.page.wait_for_function("() => document.getElementById('report').contentDocument?.getElementById('theme')")

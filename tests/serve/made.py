@@ -41,6 +41,9 @@ class FakeRecorder:
         self.began: list[str] = []
         self.n_released = 0
         self.max_images = 2
+        #: Questions wait for it before they are looked at, and count in `looking`.
+        self.may_look, self.looking = threading.Event(), 0
+        self.may_look.set()
 
     def close_gate(self) -> None:
         """From now on a word needs a `gate.release()`."""
@@ -55,6 +58,8 @@ class FakeRecorder:
 
     def check(self, asked: Asked, folder: Path, images: Sequence[Any], png_files: Sequence[bytes]) -> Checked:
         assert folder.is_dir()
+        self.looking += 1
+        assert self.may_look.wait(20)
         assert len(images) == len(png_files) == asked.n_images
         if self.refuse is not None:
             raise self.refuse

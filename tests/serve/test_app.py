@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from attnviz_video.errors import DiskFullError, ModelError
@@ -56,7 +58,7 @@ def test_the_state(client: TestClient) -> None:
         "layer_idx": 3, "max_new_tokens": 512, "do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
         "seed": 0, "system": None,
     }  # fmt: skip
-    assert told["limits"] == {"max_upload_mb": 25.0, "queue": 16, "keep": 20, "context": None}
+    assert told["limits"] == {"max_upload_mb": 25.0, "queue": 16, "keep": 20, "context": None, "characters": 2_000_000}
     assert (told["queue"], told["running"], told["runs"]) == ([], None, [])
 
 
@@ -66,8 +68,8 @@ def test_a_run_from_question_to_answer(client: TestClient, recorder: FakeRecorde
     assert told == {
         "id": name, "label": "红色的圆在哪里？ 龘🎉", "status": "done", "mode": "generate", "created": told["created"],
         "n_tokens": 3, "has_video": False, "place": None, "prompt": "红色的圆在哪里？ 龘🎉", "system": "Be brief.",
-        "settings": {"max_new_tokens": 3, "seed": 7}, "images": 0, "continue_from": None, "answer_prefix": None,
-        "n_prefix": 0, "answer": "", "answer_ids": [], "has_report": False, "has_trace": False,
+        "settings": {"max_new_tokens": 3, "seed": 7}, "images": 0, "image_names": [], "continue_from": None,
+        "answer_prefix": None, "n_prefix": 0, "answer": "", "answer_ids": [], "has_report": False, "has_trace": False,
     }  # fmt: skip
     assert events(client, name) == ["queue", "queue", "prompt", "step", "step", "step", "done"]
     assert events(client, name, last_event_id="4") == ["step", "done"]
@@ -85,15 +87,20 @@ def test_pictures_come_with_a_form_and_are_given_back(client: TestClient) -> Non
     name = response.json()["id"]
     told = finish(client, name)
     assert (told["images"], told["settings"]) == (2, {"do_sample": True, "max_new_tokens": 2})
+    assert told["image_names"] == ["passwd", "b.png"]
     image = client.get(f"/api/runs/{name}/images/1")
     assert (image.status_code, image.headers["content-type"]) == (200, "image/png")
     assert error(client.get(f"/api/runs/{name}/images/2"), 404)
     folder = client.live.store.get(name).folder
     assert sorted(path.name for path in folder.iterdir()) == ["events.jsonl", "image-0.png", "image-1.png", "run.json"]
+    small = client.get(f"/api/runs/{name}/images/0?small=1")
+    assert (small.status_code, small.headers["content-type"]) == (200, "image/jpeg")
+    assert Image.open(io.BytesIO(small.content)).size == (60, 40)
+    assert [run["images"] for run in client.get("/api/state").json()["runs"]] == [2]
     again = ask(client, images=[f"{name}/1"])
-    assert finish(client, again)["images"] == 1
+    assert finish(client, again)["image_names"] == ["b.png"]
     assert client.get(f"/api/runs/{again}/images/0").content == image.content
-    assert finish(client, ask(client, continue_from=name))["images"] == 2, "those of the run it goes on from"
+    assert finish(client, ask(client, continue_from=name))["image_names"] == ["passwd", "b.png"], "of the earlier run"
 
 
 @pytest.mark.parametrize(
@@ -113,8 +120,8 @@ def test_pictures_come_with_a_form_and_are_given_back(client: TestClient) -> Non
         ({"answer_prefix": "It"}, 'the beginning of an answer is given with mode "continue" or "next"'),
         ({"mode": "next", "answer_ids": ["x"]}, "answer_ids: expected token ids such as 12, 345, got 'x'"),
         ({"mode": "next", "answer_ids": [True]}, "answer_ids: expected token ids"),
-        ({"continue_from": "../x"}, "continue_from: there is no run '../x' any more; ask anew"),
-        ({"images": ["../../x/0"]}, "images: there is no picture '../../x/0'; send it again"),
+        ({"continue_from": "../x"}, "the run that this goes on from is not here any more; ask the question anew"),
+        ({"images": ["../../x/0"]}, "an image of an earlier run ('../../x/0') is not here any more; send it again"),
         ({"images": "x"}, "images: expected a list of RUN/NUMBER"),
     ],
 )  # fmt: skip
@@ -170,7 +177,7 @@ def test_fault30_pictures_that_cannot_be_read(client: TestClient, data: bytes, m
 
 def test_more_pictures_than_are_taken(client: TestClient) -> None:
     files = [("image", (f"{number}.png", png())) for number in range(3)]
-    message = "3 pictures came; this server takes at most 2 (--max_image_num)"
+    message = "3 images came, and this server takes at most 2 (it was started with --max_image_num 2)"
     assert error(client.post("/api/runs", files=files, data={"prompt": "x"}), 422) == message
 
 
@@ -212,18 +219,45 @@ def test_a_run_that_waits_is_stopped_at_once(client: TestClient, recorder: FakeR
     assert recorder.began == ["a", "c"]
 
 
-def test_runs_are_removed_but_not_while_they_are_answered(client: TestClient, recorder: FakeRecorder) -> None:
+def test_a_run_that_is_removed_while_it_is_answered_is_stopped_and_gone(
+    client: TestClient, recorder: FakeRecorder
+) -> None:
     recorder.close_gate()
-    name = ask(client)
-    wait_until(lambda: client.get(f"/api/runs/{name}").json()["place"] == 0)
-    message = "the run is being answered; it stops after its step, remove it then"
-    assert error(client.delete(f"/api/runs/{name}"), 409) == message
-    assert finish(client, name)["status"] == "stopped"
-    folder = client.live.store.get(name).folder
-    assert client.delete(f"/api/runs/{name}").status_code == 200
-    assert not folder.exists()
+    ended, waiting = ask(client, max_new_tokens=1), ask(client)
+    recorder.gate.release()
+    wait_until(lambda: client.get(f"/api/runs/{ended}").json()["status"] == "done")
+    wait_until(lambda: client.get(f"/api/runs/{waiting}").json()["place"] == 0)
+    running, waiting = waiting, ask(client)
+    folders = [client.live.store.get(name).folder for name in (ended, waiting, running)]
+    assert client.delete(f"/api/runs/{running}").status_code in (200, 202)
+    assert {run["id"] for run in client.get("/api/state").json()["runs"]} == {ended, waiting}, "at once for everybody"
+    assert running not in [run["id"] for run in client.get("/api/state").json()["queue"]]
+    wait_until(lambda: client.get(f"/api/runs/{waiting}").json()["place"] == 0)
+    last = ask(client)
+    assert client.delete(f"/api/runs/{last}").status_code == 200, "one that waits"
+    assert client.delete(f"/api/runs/{waiting}").status_code in (200, 202)
+    assert client.delete(f"/api/runs/{ended}").status_code == 200
+    wait_until(lambda: not any(folder.exists() for folder in folders))
+    message = "this run is not here any more: it was deleted, or newer runs have taken its place"
     for path in ("", "/events", "/report", "/trace.zip", "/images/0", "/video.mp4", "/video/events"):
-        assert error(client.get(f"/api/runs/{name}{path}"), 404)
+        assert error(client.get(f"/api/runs/{running}{path}"), 404) == message
+    assert recorder.began == ["Why?"] * 3
+    recorder.gate.release(100)
+    assert finish(client, ask(client))["status"] == "done"
+
+
+def test_texts_that_no_model_reads_are_refused_before_they_are_looked_at(
+    client: TestClient, recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.refuse = AssertionError("looked at")
+    for fields, words in (({"prompt": "x" * 2_000_001}, "prompt"), ({"system": "x" * 2_000_001}, "system prompt")):
+        message = f"the {words} has 2000001 characters; at most 2000000 are taken: shorten it"
+        assert error(client.post("/api/runs", json={"prompt": "Why?", **fields}), 422) == message
+    monkeypatch.setattr(recorder, "describe", lambda: {"name": "small", "layer": 3, "max_images": 2, "context": 4096})
+    assert client.get("/api/state").json()["limits"]["characters"] == 65536
+    message = "the answer has 65537 characters; the model reads 4096 tokens: shorten it"
+    fields = {"mode": "continue", "answer_prefix": "x" * 65537}
+    assert error(client.post("/api/runs", json={"prompt": "Why?", **fields}), 422) == message
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "x", "20261121-184512-000000", "..%2f..%2fetc"])

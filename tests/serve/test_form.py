@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from anyio.from_thread import start_blocking_portal
 from starlette.requests import Request
 
-from attnviz_video.serve.form import Fields, read_fields
+from attnviz_video.serve.form import Fields, clean_name, read_fields
 
 
 def fields_of(*parts: tuple[str, str]) -> Fields:
@@ -28,6 +29,19 @@ def fields_of(*parts: tuple[str, str]) -> Fields:
 def test_line_breaks_are_those_that_were_typed() -> None:
     """Browsers send "\\n" in a value of a form as CR LF (WHATWG HTML, "multipart/form-data")."""
     assert fields_of(("prompt", "one\r\ntwo\r\n\r\nthree")).values == {"prompt": "one\ntwo\n\nthree"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("a b.png", "a b.png"), ("C:\\Users\\x\\scan.tiff", "scan.tiff"), ("../../etc/passwd", "passwd"),
+        ("红色.png", "红色.png"), ("a\x00\n\u202eb.png", "ab.png"), ("..", "image"), ("", "image"), (None, "image"),
+        ("x/", "image"), ("y" * 90 + ".png", f"{'y' * 39}…{'y' * 35}.png"),
+    ],
+)  # fmt: skip
+def test_names_of_pictures_are_names_and_no_paths(sent: str | None, kept: str) -> None:
+    assert clean_name(sent) == kept
+    assert len(kept) <= 80
 
 
 def test_words_for_truth_count_only_where_truth_is_asked_for() -> None:

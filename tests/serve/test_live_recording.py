@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -231,8 +232,24 @@ def test_fault30_a_prompt_longer_than_the_model_reads_is_refused_with_numbers(br
     browser = browse(demo)
     response = browser.client.post("/api/runs", json={"prompt": "red circle " * 4000})
     assert response.status_code == 422
-    assert "the prompt has " in response.json()["error"]
-    assert "the model reads 4096; shorten the problem" in response.json()["error"]
+    told = response.json()["error"]
+    assert re.fullmatch(
+        r"the prompt has \d+ tokens, and the model reads 4096 with its answer; shorten the prompt", told
+    )
+    files = {"image": ("a.png", SCENE.read_bytes())}
+    told = browser.client.post("/api/runs", data={"prompt": "red circle " * 4000}, files=files).json()["error"]
+    assert re.fullmatch(
+        r"the prompt has \d+ tokens \(64 of them of images\), and the model reads 4096 with its answer; shorten the "
+        r"prompt, or take fewer or smaller images",
+        told,
+    )
+    fields = {"prompt": "Which?", "mode": "continue", "answer_prefix": "red circle " * 4000}
+    told = browser.client.post("/api/runs", json=fields).json()["error"]
+    assert re.fullmatch(
+        r"the prompt has \d+ tokens and the answer's beginning \d+, together more than the 4096 that the model reads; "
+        r"shorten one of them",
+        told,
+    )
     assert browser.client.get("/api/state").json()["runs"] == []
 
 
@@ -270,6 +287,25 @@ def test_report_and_trace_can_be_taken_away(browse: Any, demo: Any, tmp_path: Pa
     assert ids(taken) == ids(browser.trace(run))
     manifest = (tmp_path / "taken" / f"trace_{run['id']}" / "manifest.json").read_text("utf-8")
     assert str(browser.live.store.folder) not in manifest, "where it was made is nobody's business"
+
+
+def test_pictures_keep_the_names_they_came_with(browse: Any, demo: Any, tmp_path: Path) -> None:
+    browser = browse(demo)
+    hostile = "\u202e..\\..//secret/" + "<b>" * 40 + ".png"
+    files = [("image", (name, SCENE.read_bytes())) for name in ("pair_00_initial.png", hostile, "..")]
+    browser.live.recorder.describe()["max_images"] = 3
+    response = browser.client.post("/api/runs", data={"prompt": "Which?", "max_new_tokens": "2"}, files=files)
+    run = browser.live.store.get(response.json()["id"])
+    wait_until(lambda: run.log.closed, 60)
+    names = ["pair_00_initial.png", f"{'<b>' * 13}…{('<b>' * 40 + '.png')[-39:]}", "image"]
+    told = browser.client.get(f"/api/runs/{run.id}").json()
+    assert told["image_names"] == names
+    assert [image["name"] for image in browser.events(told)[2][1]["images"]] == names
+    trace = browser.trace(told)
+    assert [image.name for image in trace.layout.images] == names
+    assert '"pair_00_initial.png"' in browser.client.get(f"/api/runs/{run.id}/report").text
+    assert sorted(path.name for path in run.folder.glob("*.png")) == ["image-0.png", "image-1.png", "image-2.png"]
+    assert not [path for path in run.folder.rglob("*") if "pair_00" in path.name]
 
 
 def test_a_stopped_run_keeps_its_steps(browse: Any, demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from attnviz_video.serve import line
-from tests.serve.made import FakeRecorder, Served, names_of, wait_until
+from tests.serve.made import OWN, FakeRecorder, Served, names_of, wait_until
 
 
 def test_tokens_reach_the_page_one_by_one(served: Served, recorder: FakeRecorder) -> None:
@@ -123,6 +123,23 @@ def test_a_tab_that_says_it_is_closed_is_not_waited_for(
     wait_until(lambda: served.live.store.get(closed).ended)  # type: ignore[union-attr]
     time.sleep(0.5)
     assert served.call("GET", f"/api/runs/{reloaded}")[1]["status"] == "queued"
+
+
+def test_a_question_that_is_taken_back_while_it_is_looked_at_is_not_answered(
+    served: Served, recorder: FakeRecorder
+) -> None:
+    """Esc while a prompt is being sent: the browser closes the connection and never hears the run's name."""
+    recorder.may_look.clear()
+    connection = served.connect()
+    connection.request("POST", "/api/runs", '{"prompt": "taken back"}', {**OWN, "Content-Type": "application/json"})
+    wait_until(lambda: recorder.looking == 1)
+    connection.close()
+    time.sleep(0.2)
+    recorder.may_look.set()
+    name = served.ask("kept", max_new_tokens=1)
+    wait_until(lambda: served.live.store.get(name).ended)  # type: ignore[union-attr]
+    assert [run["label"] for run in served.call("GET", "/api/state")[1]["runs"]] == ["kept"]
+    wait_until(lambda: len([path for path in served.live.store.folder.iterdir() if path.is_dir()]) == 1)
 
 
 def test_a_slow_page_slows_nobody(served: Served, recorder: FakeRecorder) -> None:

@@ -1,114 +1,36 @@
 // What is asked: prompt, images, settings.
 
 const promptBox = document.getElementById('prompt');
-const thumbs = document.getElementById('thumbs');
-const fileInput = document.getElementById('files');
 const composerTrouble = document.getElementById('composer-trouble');
-const IMAGE_KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif', 'image/bmp', 'image/tiff'];
+const sendingLine = document.getElementById('sending');
+const putAsideLine = document.getElementById('put-aside');
+const beginningLine = document.getElementById('beginning');
+/** After so long it is said that something is being sent. */
+const SAID_MS = 400;
 
-/** Files with the address of their thumbnail; `earlier` names one that the server has already, as RUN/NUMBER. */
-let attached = [];
-let sending = false;
+/** Ends the request that is being sent; null where none is. */
+let sending = null;
+/** The tokens that the answer shall begin with, from a run that was begun so: {ids, text}. */
+let beginning = null;
+/** What stood in the composer before a run was put there, and what was sent from it last. */
+let putAside = null;
+let lastSent = '';
 
 const fields = {};
 
 function complain(text) {
   composerTrouble.textContent = text ? sentence(text) : '';
   composerTrouble.hidden = !text;
+  if (!text) complainOfFields('');
 }
 
-// --- images ----------------------------------------------------------------------------------------------------------
-
-function attachFiles(files) {
-  complain('');
-  for (const file of files) {
-    const trouble = troubleWith(file);
-    if (trouble) {
-      complain(trouble);
-      break;
-    }
-    attached.push({ file, address: URL.createObjectURL(file) });
-  }
-  paintThumbs();
+/** What is wrong with a setting stands above the settings: folded out, they cover what is below. */
+function complainOfFields(text) {
+  const place = document.getElementById('fields-trouble');
+  if (!place) return;
+  place.textContent = text ? sentence(text) : '';
+  place.hidden = !text;
 }
-
-/** Why a file cannot be attached, in a sentence; empty where it can. */
-function troubleWith(file) {
-  const { model, limits } = state.server ?? {};
-  if (model && !model.vision) return `${plain(model.name)} reads text only; it takes no images`;
-  if (!IMAGE_KINDS.includes(file.type)) return `${plain(file.name)} is not an image that can be read; PNG, JPEG, WEBP, GIF, BMP and TIFF are`;
-  const most = model?.max_images;
-  if (most && attached.length >= most) return `this model takes at most ${most} ${most === 1 ? 'image' : 'images'}`;
-  const size = attached.reduce((sum, own) => sum + own.file.size, file.size);
-  const limit = limits?.max_upload_mb;
-  if (limit && size > limit * 1e6) return `these images have ${(size / 1e6).toFixed(0)} MB together; the server takes ${limit} MB (--max_upload_mb)`;
-  return '';
-}
-
-function detach(own) {
-  URL.revokeObjectURL(own.address);
-  attached = attached.filter((other) => other !== own);
-  complain('');
-  paintThumbs();
-  document.getElementById('attach').focus();
-}
-
-function paintThumbs() {
-  thumbs.hidden = !attached.length;
-  thumbs.replaceChildren(...attached.map((own) => {
-    const image = make('img');
-    image.src = own.address;
-    image.alt = plain(own.file.name);
-    image.title = plain(own.file.name);
-    const away = make('button', 'remove', '×');
-    away.type = 'button';
-    away.title = `Remove ${plain(own.file.name)}`;
-    away.setAttribute('aria-label', away.title);
-    away.addEventListener('click', () => detach(own));
-    const place = make('li', '', image, away);
-    // Browsers show no TIFF: its name stands for it.
-    image.addEventListener('error', () => image.replaceWith(make('span', 'no-preview', plain(own.file.name))));
-    return place;
-  }));
-}
-
-/** The images of a run again: the server has them. */
-function setAttached(run) {
-  for (const own of attached) URL.revokeObjectURL(own.address);
-  attached = Array.from({ length: run.info.images }, (_, number) => ({
-    file: { name: run.images[number]?.name ?? `image ${number + 1}`, size: 0 },
-    earlier: `${run.id}/${number}`,
-    address: runPath(run.id, `/images/${number}`),
-  }));
-  paintThumbs();
-}
-
-document.getElementById('attach').addEventListener('click', () => fileInput.click());
-fileInput.accept = IMAGE_KINDS.join(',');
-fileInput.addEventListener('change', () => {
-  attachFiles(fileInput.files);
-  fileInput.value = '';
-});
-
-addEventListener('paste', (event) => {
-  const files = [...(event.clipboardData?.files ?? [])];
-  if (!files.length) return;
-  event.preventDefault();
-  attachFiles(files);
-});
-
-const drop = document.getElementById('drop');
-const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
-addEventListener('dragenter', (event) => { if (hasFiles(event)) drop.hidden = false; });
-addEventListener('dragover', (event) => { if (hasFiles(event)) event.preventDefault(); });
-addEventListener('dragleave', (event) => { if (!event.relatedTarget) drop.hidden = true; });
-addEventListener('drop', (event) => {
-  drop.hidden = true;
-  if (!hasFiles(event)) return;
-  event.preventDefault();
-  showSide(true);
-  attachFiles(event.dataTransfer.files);
-});
 
 // --- settings --------------------------------------------------------------------------------------------------------
 
@@ -134,7 +56,11 @@ function buildFields() {
   const colors = make('select');
   for (const name of Object.keys(looks.maps)) colors.append(new Option(name.replace('_', ' → '), name, false, name === state.colormap));
   colors.addEventListener('change', () => { kept.write('colormap', colors.value); change({ colormap: colors.value }); });
+  const trouble = make('p', 'trouble');
+  Object.assign(trouble, { id: 'fields-trouble', role: 'alert', hidden: true });
+  document.getElementById('fields').addEventListener('input', () => complainOfFields(''));
   document.getElementById('fields').replaceChildren(
+    trouble,
     make('label', 'field', make('span', 'soft', 'Layer'), layer),
     numberField('max_new_tokens', 'Most new tokens', 'After so many the answer is cut', 1, 100000, 1),
     make('label', 'field', make('span', 'soft', 'Sample'), sample),
@@ -158,16 +84,21 @@ function setFields(settings) {
   }
 }
 
-/** What is wrong with the fields, in a sentence; empty where nothing is. */
+/** The field that is wrong and what is wrong with it, in a sentence; null where none is. */
 function fieldTrouble() {
   const names = { max_new_tokens: 'most new tokens', temperature: 'temperature', seed: 'seed' };
   for (const [name, label] of Object.entries(names)) {
     const input = fields[name];
     if (!input || input.disabled || input.validity.valid) continue;
     const whole = input.step === '1' ? 'a whole number' : 'a number';
-    return `${label}: expected ${whole} from ${input.min} to ${input.max}`;
+    return { input, words: `${label}: expected ${whole} from ${input.min} to ${input.max}` };
   }
-  return '';
+  return null;
+}
+
+/** What the fields say, those that do not count now as well. */
+function allSettings() {
+  return Object.fromEntries(Object.entries(fields).map(([name, input]) => [name, input.type === 'checkbox' ? input.checked : input.value]));
 }
 
 function settingValues() {
@@ -183,14 +114,18 @@ function settingValues() {
 // --- asking ----------------------------------------------------------------------------------------------------------
 
 /** Sends a run with its images and puts it on the stage. */
-async function send(values, images) {
+async function send(values, images, signal) {
   const form = new FormData();
   for (const [name, value] of Object.entries(values)) form.append(name, String(value));
   for (const { file, earlier } of images) {
     if (earlier) form.append('images', earlier);
     else form.append('image', file, file.name);
   }
-  const { id } = await ask('/api/runs', { method: 'POST', body: form });
+  const { id } = await ask('/api/runs', { method: 'POST', body: form, signal });
+  if (signal.aborted) {
+    ask(runPath(id), { method: 'DELETE' }).catch(() => {});
+    throw new RequestTrouble(0, CANCELLED);
+  }
   keepOwn(id);
   openRun(id, { watched: true });
   refresh();
@@ -205,35 +140,127 @@ async function askFromComposer(mode) {
     promptBox.focus();
     return;
   }
+  const long = lengthTrouble(prompt);
+  if (long) {
+    complain(long);
+    return;
+  }
   const wrong = fieldTrouble();
   if (wrong) {
     document.getElementById('options').open = true;
-    complain(wrong);
+    complainOfFields(wrong.words);
+    wrong.input.focus();
     return;
   }
-  await whileSending(async () => {
-    await send({ prompt, mode, ...settingValues() }, attached);
+  const given = beginning ? { answer_ids: JSON.stringify(beginning.ids) } : {};
+  const asked = { prompt, mode: beginning && mode === 'generate' ? 'continue' : mode, ...settingValues(), ...given };
+  await whileSending(async (signal) => {
+    await send(asked, attached, signal);
+    lastSent = contentKey();
+    dropAside();
   }, complain);
+}
+
+/** Why a prompt is too long to be sent at all; empty where it is not. */
+function lengthTrouble(prompt) {
+  const { characters: most, context } = state.server?.limits ?? {};
+  if (!most || prompt.length <= most) return '';
+  const reads = context ? `the model reads ${context} tokens` : `at most ${most} are taken`;
+  return `the prompt has ${prompt.length} characters; ${reads}: shorten it`;
+}
+
+// --- a run that is asked again ---------------------------------------------------------------------------------------
+
+/** Everything that stands in the composer. */
+function content() {
+  return { prompt: promptBox.value, settings: allSettings(), images: attached, beginning };
+}
+
+function contentKey() {
+  const { prompt, settings, images } = content();
+  return JSON.stringify([prompt, settings, images.map((own) => own.earlier ?? own.address), beginning?.ids]);
+}
+
+/** Fills the composer with what a run was asked; what was typed and not sent is put aside and can be had back. */
+function fillComposer(asked) {
+  complain('');
+  const isDraft = (promptBox.value.trim() || attached.length) && contentKey() !== lastSent;
+  const before = isDraft ? content() : null;
+  putContent(asked);
+  lastSent = contentKey();
+  dropAside();
+  if (before && JSON.stringify(before) !== JSON.stringify(content())) putAside = before;
+  paintAside();
+  showSide(true);
+  promptBox.focus();
+}
+
+function putContent({ prompt, settings, images, beginning: begun }) {
+  promptBox.value = prompt;
+  keepPrompt();
+  setFields(settings);
+  setAttached(images);
+  beginning = begun;
+  paintBeginning();
+}
+
+function dropAside() {
+  for (const own of putAside?.images ?? []) if (!own.earlier && !attached.includes(own)) URL.revokeObjectURL(own.address);
+  putAside = null;
+  paintAside();
+}
+
+function paintAside() {
+  putAsideLine.hidden = !putAside;
+  putAsideLine.replaceChildren(make('span', '', 'What you had typed was put aside.'), button('Bring it back', 'Put it into the composer again', () => {
+    putContent(putAside);
+    putAside = null;
+    paintAside();
+    promptBox.focus();
+  }));
+}
+
+function paintBeginning() {
+  beginningLine.hidden = !beginning;
+  if (!beginning) return;
+  const words = make('span', '', `The answer begins with ${inline(beginning.text)}`);
+  words.title = beginning.text;
+  beginningLine.replaceChildren(words, button('×', 'Let the model begin the answer itself', () => {
+    beginning = null;
+    paintBeginning();
+    promptBox.focus();
+  }));
 }
 
 /** One request at a time; what goes wrong is said by `tell`. */
 async function whileSending(act, tell) {
   if (sending) return;
-  sending = true;
+  sending = new AbortController();
+  const said = setTimeout(() => { sendingLine.hidden = false; }, SAID_MS);
   paintButtons();
   try {
-    await act();
+    await act(sending.signal);
   } catch (trouble) {
     if (!(trouble instanceof RequestTrouble)) throw trouble;
     tell(trouble.message);
   } finally {
-    sending = false;
+    clearTimeout(said);
+    sendingLine.hidden = true;
+    sending = null;
     paintButtons();
   }
 }
 
+/** Lets go of what is being sent; whether there was something. */
+function cancelSending() {
+  sending?.abort();
+  return sending !== null;
+}
+
+document.getElementById('sending-cancel').addEventListener('click', cancelSending);
+
 function paintButtons() {
-  for (const name of ['ask', 'ask-next', 'edit-go']) document.getElementById(name).disabled = sending || !state.server;
+  for (const name of ['ask', 'ask-next', 'edit-go']) document.getElementById(name).disabled = sending !== null || !state.server;
 }
 
 /** Whether a key ends a word of an input method: such a key is not for the page. */
@@ -253,7 +280,12 @@ document.getElementById('composer').addEventListener('submit', (event) => {
 });
 document.getElementById('ask-next').addEventListener('click', () => askFromComposer('next'));
 onCtrlEnter(document.getElementById('composer'), () => askFromComposer('generate'));
-promptBox.addEventListener('input', () => { kept.write('prompt', promptBox.value, 'sessionStorage'); complain(''); });
+
+function keepPrompt() {
+  kept.write('prompt', promptBox.value, 'sessionStorage');
+}
+
+promptBox.addEventListener('input', () => { keepPrompt(); complain(''); });
 
 /** What was asked in a run, to be asked again. */
 function valuesOf(run) {

@@ -6,16 +6,11 @@ const RETRY_MS = 1500;
 /** What was told of the line before comes at once: the last of it counts. */
 const SETTLED_MS = 200;
 
-/** How long the last token is seen before the report takes its place. */
-const LAST_TOKEN_MS = 900;
-
 let source = null;
 let timer = 0;
-let reportTimer = 0;
 
 function closeEvents() {
   clearTimeout(timer);
-  clearTimeout(reportTimer);
   if (source) source.close();
   source = null;
 }
@@ -145,15 +140,6 @@ function endRun(run, status, told) {
   refresh();
   // The answer as it was written, for "edit".
   ask(runPath(run.id)).then((info) => takeInfo(run, info)).catch(() => {});
-  if (run.mode !== 'next' && status === 'done' && run.hasReport && run.watched) {
-    reportTimer = setTimeout(() => goOnToReport(run), LAST_TOKEN_MS);
-  }
-}
-
-/** The stage goes on to the report of what was just seen, unless its reader is busy with a step. */
-function goOnToReport(run) {
-  const busy = state.pinned !== null || state.hovered !== null || state.editing;
-  if (state.run === run && !busy) change({ view: 'report' });
 }
 
 // Who leaves does not keep others waiting; a reload asks again at once.

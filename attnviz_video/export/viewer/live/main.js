@@ -9,7 +9,7 @@ const HELP = [
   ['drop or paste', 'add images'],
 ];
 
-const roomy = matchMedia('(min-width: 1340px) and (min-height: 760px)');
+const roomy = matchMedia('(min-width: 1600px) and (min-height: 800px)');
 /** Whether the prompt was hidden by the page, for the report, and not by its reader. */
 let gaveWay = false;
 
@@ -48,7 +48,13 @@ function buildHelp() {
   button('close', 'Close', () => box.close(), 'wide'));
 }
 
-function buildWelcome() {
+/** What stands on an empty stage. */
+function paintWelcome() {
+  if (state.gone) {
+    document.getElementById('welcome').replaceChildren(make('div', '', make('h2', '', 'This run is not here any more'),
+      make('p', 'soft', 'It was deleted, or newer runs have taken its place. Ask anew, or choose one of the runs on the left.')));
+    return;
+  }
   const steps = [
     ['Ask.', 'Write a prompt, drop images if the model reads them, press Ctrl + Enter.'],
     ['Watch.', 'Every token comes with where the model looked to write it: over the text and over the images.'],
@@ -79,7 +85,7 @@ addEventListener('pointerdown', (event) => foldIn(event.target));
 
 function escape() {
   const { run } = state;
-  if (foldIn()) return;
+  if (cancelSending() || foldIn()) return;
   if (state.editing) change({ editing: false });
   else if (run && !run.ended) stopRun();
   else pin(null);
@@ -119,13 +125,15 @@ function start() {
   document.getElementById('theme').addEventListener('click', toggleTheme);
   document.getElementById('help').addEventListener('click', KEYS['?']);
   buildHelp();
-  buildWelcome();
+  whenChanged((changed) => { if (changed.has('gone') || changed.has('start')) paintWelcome(); });
   expose();
   whenChanged(renewTooltip);
   new ResizeObserver(() => touch('size')).observe(document.getElementById('stage'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => touch('theme'));
   refresh();
   openFromAddress();
+  // On a screen without keys the cursor would call one up.
+  if (!state.run && matchMedia('(hover: hover)').matches) promptBox.focus();
   touch('start');
 }
 

@@ -1,10 +1,13 @@
 // The images on the stage, each under the patches of the row shown.
 
 const picturesPanel = document.getElementById('pictures');
+const streamPlace = document.getElementById('stream');
 const CAPTION = 30;
 const GAP = 14;
 const LEAST_SHARE = 0.4;
-const LEAST_WIDTH = 100;
+const LEAST_WIDTH = 80;
+/** Pictures narrower than that have room for their number and share only. */
+const SMALL = 190;
 
 let figures = [];
 let figuresOf = null;
@@ -17,9 +20,10 @@ function buildFigures(run) {
     const canvas = make('canvas');
     const fill = make('span', 'bar-fill');
     const share = make('span', 'number');
-    const name = make('span', 'name', `${run.images.length > 1 ? `${number + 1} · ` : ''}${plain(info.name)}`);
+    const name = make('span', 'name');
+    name.title = plain(info.name);
     const figure = make('figure', '', canvas, make('figcaption', '', name, make('span', 'bar-track', fill), share));
-    const own = { info, number, canvas, figure, fill, share, image: null, width: 0, height: 0 };
+    const own = { info, number, canvas, figure, fill, name, share, image: null, width: 0, height: 0 };
     canvas.addEventListener('pointermove', (event) => hoverPatch(own, event));
     canvas.addEventListener('pointerleave', hideTooltip);
     loadPicture(own, run);
@@ -38,26 +42,48 @@ async function loadPicture(own, run) {
   if (state.run === run) touch('size');
 }
 
-/** As large as the pictures can be side by side or one below the other with none out of sight. */
-function measureFigures() {
-  const style = getComputedStyle(picturesPanel);
-  const width = picturesPanel.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  const room = picturesPanel.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
-  // Where the page scrolls as a whole, text and pictures shall be in sight together.
-  const height = style.overflowY === 'visible' ? LEAST_SHARE * innerHeight : room;
-  let best = { area: 0, columns: 1 };
+/** The widths at which the pictures are largest in a place, side by side or one below the other, and their height. */
+function fitFigures(width, height) {
+  let best = { area: 0, widths: null, used: 0 };
   for (let columns = 1; columns <= Math.max(1, figures.length); columns++) {
     const rows = Math.ceil(figures.length / columns);
     const cell = (width - GAP * (columns - 1)) / columns;
     const high = (height - GAP * (rows - 1)) / rows - CAPTION;
     const widths = figures.map(({ info }) => Math.max(0, Math.min(cell, (high * info.width) / info.height)));
     const area = widths.reduce((sum, own, i) => sum + (own * own * figures[i].info.height) / figures[i].info.width, 0);
-    if (area > best.area) best = { area, widths };
+    if (area <= best.area) continue;
+    const heights = widths.map((own, i) => (own * figures[i].info.height) / figures[i].info.width);
+    let used = GAP * (rows - 1) + CAPTION * rows;
+    for (let row = 0; row < rows; row++) used += Math.max(...heights.slice(row * columns, (row + 1) * columns));
+    best = { area, widths, used };
   }
+  return best;
+}
+
+/** As large as the pictures can be with none out of sight; the step is told below them where they leave room for it. */
+function measureFigures(run) {
+  const style = getComputedStyle(picturesPanel);
+  const padding = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
+  // `clientWidth` is rounded, and half a pixel too much would send the last picture of a row to the next.
+  const wide = Math.min(picturesPanel.clientWidth, Math.floor(picturesPanel.getBoundingClientRect().width));
+  const width = wide - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  // Where the page scrolls as a whole, text and pictures shall be in sight together.
+  const scrolls = style.overflowY === 'visible';
+  const gap = parseFloat(getComputedStyle(streamPlace).rowGap) || 0;
+  const column = streamPlace.clientHeight - document.getElementById('meter').offsetHeight - gap;
+  const whole = column - (picturesPanel.parentElement.offsetHeight - picturesPanel.clientHeight) - padding;
+  document.body.classList.toggle('choosing', run.mode === 'next');
+  const told = gap + parseFloat(getComputedStyle(streamPlace).getPropertyValue('--step-height'));
+  const below = !scrolls && whole - fitFigures(width, whole).used >= told;
+  document.body.classList.toggle('step-below', below);
+  const best = fitFigures(width, scrolls ? LEAST_SHARE * innerHeight : below ? whole - told : whole);
   figures.forEach((own, number) => {
     own.width = Math.floor(Math.max(Math.min(width, LEAST_WIDTH), best.widths ? best.widths[number] : 0));
     own.height = (own.width * own.info.height) / own.info.width;
     own.figure.style.width = `${own.width}px`;
+    const small = own.width < SMALL;
+    own.figure.classList.toggle('small', small);
+    own.name.textContent = figures.length === 1 ? own.name.title : small ? `${number + 1}` : `${number + 1} · ${own.name.title}`;
   });
 }
 
@@ -78,7 +104,7 @@ function paintFigures(run) {
   for (const own of figures) {
     paintFigure(own, run, step);
     const share = step?.row ? step.shares[own.number] : NaN;
-    own.share.textContent = step?.row ? `${percent(share)}${own.width < 260 ? '' : ' of the row'}` : '';
+    own.share.textContent = step?.row ? `${percent(share)}${own.width < 300 ? '' : ' of the row'}` : '';
     own.fill.style.width = `${100 * (Number.isNaN(share) ? 0 : share)}%`;
   }
 }
@@ -195,7 +221,7 @@ whenChanged((changed) => {
   if (!run || state.view !== 'stream') return;
   if (run.tokens.length && figuresOf !== run) buildFigures(run);
   if (figuresOf === run) {
-    if (['prompt', 'size', 'view'].some((name) => changed.has(name))) measureFigures();
+    if (['prompt', 'size', 'view'].some((name) => changed.has(name))) measureFigures(run);
     paintFigures(run);
   }
   paintLegends(run);

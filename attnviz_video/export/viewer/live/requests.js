@@ -9,6 +9,7 @@ class RequestTrouble extends Error {
 }
 
 const GONE = 'the server does not answer';
+const CANCELLED = 'cancelled: nothing was asked';
 
 /** The JSON of an answer.
  *
@@ -19,7 +20,7 @@ async function ask(path, settings = {}) {
   try {
     response = await fetch(path, { ...settings, headers: { 'X-Attnviz': '1', 'X-Attnviz-Tab': tabName, ...settings.headers } });
   } catch {
-    throw new RequestTrouble(0, GONE);
+    throw new RequestTrouble(0, settings.signal?.aborted ? CANCELLED : GONE);
   }
   let answer = null;
   try {
@@ -36,10 +37,11 @@ function sentenceOf(status) {
   return `the server answered with status ${status}`;
 }
 
-/** A sentence of ours or of the server as it stands alone. */
+/** A sentence of ours or of the server as it stands alone; names of files and settings keep their letters. */
 function sentence(text) {
   const trimmed = String(text).trim();
-  return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? '' : '.');
+  const begins = /^[a-z]+(?![\w./'-])/.test(trimmed) ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
+  return begins + (/[.!?…]$/.test(trimmed) ? '' : '.');
 }
 
 const runPath = (id, part = '') => `/api/runs/${encodeURIComponent(id)}${part}`;

@@ -37,6 +37,8 @@ class LiveRun {
     /** What is shown as one box: {first, stop, text, kind, image, given, whole}. */
     this.units = [];
     this.unitOf = [];
+    /** Where the sections of the answer begin: [number of the token, segment]. */
+    this.sections = [[0, 'other']];
     this.scale = null;
     /** Whether the page looked on while it was written. */
     this.watched = false;
@@ -86,6 +88,7 @@ class LiveRun {
     if (!this.scale || position !== this.tokens.length || (row && row.length !== position)) return;
     this.tokens.push({ id: told.id, text: plain(told.text), kind: told.special ? 'special' : 'text', image: -1, patch: -1 });
     this.addAnswer(position, told);
+    this.sections = told.sections ?? this.sections;
     const sum = (own) => own.reduce((so, at) => so + (isUsable(row[at]) ? row[at] : 0), 0);
     this.steps.push({
       number: told.step, position, row,
@@ -114,6 +117,13 @@ class LiveRun {
       first: position, stop: position + 1, text: plain(told.text), kind: told.special ? 'special' : '', image: -1,
       answer: true, given: position < this.nPrompt + this.nPrefix, whole: Boolean(told.text),
     });
+  }
+
+  /** The segment that a unit is shown in: that of its last token. */
+  segmentOf(unit) {
+    const token = unit.stop - 1 - this.nPrompt;
+    if (token < 0) return 'prompt';
+    return this.sections.findLast(([first]) => first <= token)?.[1] ?? 'other';
   }
 
   imageName(image) {

@@ -23,21 +23,54 @@ function listedRuns() {
 
 function runWords(run) {
   const parts = [];
-  if (run.status === 'queued' && run.place) parts.push(`waiting, number ${run.place}${run.mine ? '' : ', of another tab'}`);
+  if (!reachable && !ENDED.includes(run.status)) parts.push('no connection');
+  else if (run.status === 'queued' && run.place) parts.push(`waiting, number ${run.place}${run.mine ? '' : ', of another tab'}`);
   else parts.push(WORDS[run.status] ?? run.status);
   if (MODE_WORDS[run.mode]) parts.push(MODE_WORDS[run.mode]);
   if (run.n_tokens && run.mode !== 'next') parts.push(`${run.n_tokens} ${run.n_tokens === 1 ? 'token' : 'tokens'}`);
   return parts.join(' · ');
 }
 
+const CLOCK = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+
+/** When a run was asked, as time of day; with seconds where another of the same words was asked in the same minute. */
+function timeOf(run, runs) {
+  const asked = new Date(run.created);
+  if (Number.isNaN(asked.getTime())) return null;
+  const minute = (other) => Math.floor(new Date(other.created).getTime() / 60000);
+  const alike = runs.filter((other) => other.label === run.label && minute(other) === minute(run)).length > 1;
+  const own = make('time', '', asked.toLocaleTimeString([], alike ? { ...CLOCK, second: '2-digit' } : CLOCK));
+  own.dateTime = asked.toISOString();
+  return own;
+}
+
+const keptThumbnails = new Map();
+
+/** The first picture of a run, small; the same element again, so that it does not flicker. */
+function thumbnailOf(run) {
+  if (!run.images) return null;
+  if (!keptThumbnails.has(run.id)) {
+    const own = make('img', 'run-thumbnail');
+    Object.assign(own, { loading: 'lazy', alt: '', src: runPath(run.id, '/images/0?small=1') });
+    own.addEventListener('error', () => { own.hidden = true; });
+    keptThumbnails.set(run.id, own);
+  }
+  return keptThumbnails.get(run.id);
+}
+
 function paintRuns() {
+  const runs = listedRuns();
   const focused = document.activeElement?.closest?.('#runs li')?.dataset.run;
   const role = document.activeElement?.className;
-  runList.replaceChildren(...listedRuns().map((run) => {
-    const open = make('button', 'open', make('span', `mark ${run.status}`, MARKS[run.status] ?? ''),
-      make('span', 'words', make('span', 'label-line', plain(run.label || run.id)), make('span', 'soft', runWords(run))));
+  runList.replaceChildren(...runs.map((run) => {
+    const mark = !reachable && run.status === 'running' ? 'queued' : run.status;
+    const time = timeOf(run, runs);
+    const open = make('button', 'open', make('span', `mark ${mark}`, MARKS[mark] ?? ''),
+      make('span', 'words', make('span', 'label-line', plain(run.label || run.id)),
+        make('span', 'second-line', make('span', 'soft', runWords(run)), time)), thumbnailOf(run));
     open.type = 'button';
-    open.title = run.error ? sentence(run.error) : plain(run.label || run.id);
+    const date = time ? new Date(run.created).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' }) : '';
+    open.title = [plain(run.label || run.id), date, run.error ? sentence(run.error) : ''].filter(Boolean).join('\n');
     if (state.run?.id === run.id) open.setAttribute('aria-current', 'true');
     open.addEventListener('click', () => openRun(run.id));
     const entry = make('li', '', open, removeButton(run));
@@ -73,12 +106,15 @@ function removeButton(run) {
 }
 
 async function forget(id) {
+  const shown = state.run?.id === id ? state.run : null;
+  if (shown) closeEvents();
   try {
     await ask(runPath(id), { method: 'DELETE' });
     openedRuns.delete(id);
     if (state.run?.id === id) closeRun();
   } catch (trouble) {
     complain(trouble.message);
+    if (shown && state.run === shown && !shown.ended) resume(shown);
   }
   askState.last = '';
   refresh();
@@ -87,7 +123,7 @@ async function forget(id) {
 let paintedRuns = '';
 
 whenChanged(() => {
-  const text = JSON.stringify([state.server?.runs, state.server?.queue, state.run?.id, [...sureOf.keys()]]);
+  const text = JSON.stringify([state.server?.runs, state.server?.queue, state.run?.id, [...sureOf.keys()], reachable]);
   if (text === paintedRuns) return;
   paintedRuns = text;
   paintRuns();

@@ -54,6 +54,9 @@ function showBanner(text) {
 
 whenChanged((changed) => {
   if (!changed.has('reachable')) return;
+  if (reachable) {
+    for (const own of [composerTrouble, stageTrouble]) if (own.textContent === sentence(GONE)) own.hidden = true;
+  }
   showBanner(reachable ? '' : `The server at ${location.host} does not answer; trying again … Start it again if it was stopped. What is shown stays.`);
 });
 

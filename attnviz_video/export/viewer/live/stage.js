@@ -2,7 +2,6 @@
 
 const stageHead = document.getElementById('stage-head');
 const stageTrouble = document.getElementById('stage-trouble');
-const reportFrame = document.getElementById('report');
 const player = document.getElementById('player');
 const STOPPED_BY = { eos: 'the model ended its answer', length: 'cut at the most new tokens', interrupted: 'stopped before its end' };
 
@@ -24,36 +23,39 @@ function complainOnStage(text) {
 }
 
 /** Puts a run on the stage. */
-function openRun(id, { watched = false, view = null } = {}) {
+function openRun(id, { watched = false, view = state.view } = {}) {
   const run = openedRuns.get(id) ?? new LiveRun(id);
   openedRuns.delete(id);
   openedRuns.set(id, run);
   if (openedRuns.size > KEPT_RUNS) openedRuns.delete(openedRuns.keys().next().value);
   run.watched ||= watched;
-  if (location.hash !== `#run=${id}`) history.pushState(null, '', `#run=${encodeURIComponent(id)}`);
+  if (addressed()?.id !== id) history.pushState(null, '', addressOf(id, 'stream'));
   closeEvents();
   complainOnStage('');
   hideTooltip();
   const left = state.run;
-  change({ run, hovered: null, pinned: null, editing: false, view: view ?? firstView(run) });
+  change({ run, hovered: null, pinned: null, editing: false, gone: false, view: viewOf(run, view) });
   if (left && left !== run) mind(left);
   touch('run', 'prompt', 'step', 'size');
   if (narrow.matches) setTimeout(() => document.getElementById('stage').scrollIntoView(), SHOWN_MS);
   if (!run.ended || !run.tokens.length) enter(run, view);
 }
 
-/** Asks what the run is, and listens to it unless its report says everything. */
+/** Asks what the run is, and listens to it unless its report or video is looked at. */
 async function enter(run, view) {
   try {
     takeInfo(run, await ask(runPath(run.id)));
     if (state.run !== run) return;
     touch('info');
-    if (run.ended && view === null && !run.watched) change({ view: firstView(run) });
+    if (run.ended && state.view === 'stream' && !run.watched) change({ view: viewOf(run, view) });
     if (!run.ended || state.view === 'stream') listen(run);
   } catch (trouble) {
     if (state.run !== run) return;
     if (trouble.status === 0) lost(run, trouble, () => enter(run, view));
-    else {
+    else if (trouble.status === 404) {
+      closeRun();
+      change({ gone: true });
+    } else {
       openedRuns.delete(run.id);
       Object.assign(run, { status: 'failed', error: trouble.message });
       touch('run');
@@ -61,9 +63,22 @@ async function enter(run, view) {
   }
 }
 
-/** An ended run is shown as its report; the rest as a stream. */
-function firstView(run) {
-  return hasReport(run) && run.status !== 'failed' && run.mode !== 'next' ? 'report' : 'stream';
+/** The view that is wanted, where the run has it; else its stream. */
+function viewOf(run, wanted) {
+  return (wanted === 'report' && hasReport(run)) || (wanted === 'video' && run.info?.has_video) ? wanted : 'stream';
+}
+
+/** The run and the view that the address names; null where it names none. */
+function addressed() {
+  const found = /^#run=([^&]+)(?:&view=(report|video))?$/.exec(location.hash);
+  if (!found) return null;
+  let id = found[1];
+  try { id = decodeURIComponent(id); } catch { /* the server will not know it */ }
+  return { id, view: found[2] ?? 'stream' };
+}
+
+function addressOf(id, view) {
+  return `#run=${encodeURIComponent(id)}${view === 'stream' ? '' : `&view=${view}`}`;
 }
 
 function hasReport(run) {
@@ -72,14 +87,15 @@ function hasReport(run) {
 
 function closeRun() {
   closeEvents();
-  history.pushState(null, '', location.pathname);
+  // Going back to what is not there any more would lead nowhere.
+  history.replaceState(null, '', location.pathname);
   openedRuns.delete(state.run?.id);
   change({ run: null, hovered: null, pinned: null, editing: false, view: 'stream' });
   promptBox.focus();
 }
 
 function openFromAddress() {
-  const found = /^#run=(.+)$/.exec(location.hash);
+  const found = addressed();
   if (!found) {
     const left = state.run;
     closeEvents();
@@ -87,9 +103,8 @@ function openFromAddress() {
     if (left) mind(left);
     return;
   }
-  let id = found[1];
-  try { id = decodeURIComponent(id); } catch { /* the server will not know it */ }
-  if (state.run?.id !== id) openRun(id);
+  if (state.run?.id !== found.id) openRun(found.id, { view: found.view });
+  else if (state.view !== found.view) showView(viewOf(state.run, found.view));
 }
 
 addEventListener('hashchange', openFromAddress);
@@ -111,19 +126,22 @@ async function stopRun() {
   }
 }
 
-/** The same again, with the prompt in the composer as well. */
+/** Puts what was asked into the composer, where it can be changed before it is asked again. */
 function askAgain() {
   const { run } = state;
-  whileSending(async () => {
-    const values = valuesOf(run);
-    promptBox.value = values.prompt;
-    setFields({ system: run.info.system ?? '', ...run.info.settings });
-    setAttached(run);
-    const { mode } = run.info;
-    const ids = givenIds(run);
-    const prefix = ids.length ? { answer_ids: JSON.stringify(ids) } : {};
-    await send({ ...values, mode, ...prefix, continue_from: run.id }, []);
-  }, complainOnStage);
+  const { prompt, system, settings, images } = run.info;
+  const ids = givenIds(run);
+  const text = run.tokens.slice(run.nPrompt, run.nPrompt + ids.length).map((token) => token.text).join('');
+  fillComposer({
+    prompt,
+    settings: { ...state.server?.settings, ...settings, system: system ?? '' },
+    images: Array.from({ length: images }, (_, number) => ({
+      file: { name: run.info.image_names?.[number] ?? `image ${number + 1}`, size: 0 },
+      earlier: `${run.id}/${number}`,
+      address: runPath(run.id, `/images/${number}`),
+    })),
+    beginning: ids.length ? { ids, text: text || `${ids.length} ${ids.length === 1 ? 'token' : 'tokens'}` } : null,
+  });
 }
 
 function editAnswer() {
@@ -141,7 +159,7 @@ function goOn(mode, { ids = null, text = '' }) {
   const prefix = ids ? { answer_ids: JSON.stringify(ids) } : { answer_prefix: text };
   const given = ids ? ids.length : text;
   const further = given ? { mode, ...prefix } : { mode: mode === 'continue' ? 'generate' : mode };
-  whileSending(() => send({ ...valuesOf(run), ...further, continue_from: run.id }, []), complainOnStage);
+  whileSending((signal) => send({ ...valuesOf(run), ...further, continue_from: run.id }, [], signal), complainOnStage);
 }
 
 function continueEdited() {
@@ -210,7 +228,7 @@ function link(words, path, name, title) {
 function actsOf(run) {
   if (!run.ended) {
     const stop = button(run.stopping ? 'Stopping …' : 'Stop', 'Finish this token and keep what is written (Esc)', stopRun, 'stop');
-    stop.disabled = Boolean(run.stopping);
+    stop.disabled = Boolean(run.stopping) || !reachable;
     stop.append(make('kbd', '', 'Esc'));
     return [stop];
   }
@@ -224,7 +242,7 @@ function actsOf(run) {
     }
     acts.push(downloads(run));
   }
-  if (run.info) acts.push(button('Again', 'Ask the same once more', askAgain));
+  if (run.info) acts.push(button('Again …', 'Put the question, its images and settings into the composer, to ask them once more or changed', askAgain));
   return acts;
 }
 
@@ -258,7 +276,7 @@ function tabsOf(run) {
 }
 
 function paintHead(run) {
-  const key = JSON.stringify([run.id, run.status, run.place, run.stopping, run.info?.label, run.info?.prompt, run.info?.has_video, run.mode, hasReport(run), video, state.view, run.stoppedBy]);
+  const key = JSON.stringify([run.id, run.status, run.place, run.stopping, run.info?.label, run.info?.prompt, run.info?.has_video, run.mode, hasReport(run), video, state.view, run.stoppedBy, reachable, run.reportSeen]);
   if (paintHead.last === key) return;
   paintHead.last = key;
   const held = stageHead.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -267,13 +285,15 @@ function paintHead(run) {
     tab.setAttribute('role', 'tab');
     tab.setAttribute('aria-selected', String(state.view === view));
     tab.dataset.view = view;
+    tab.classList.toggle('offered', view === 'report' && run.watched && !run.reportSeen && run.mode !== 'next');
     return tab;
   });
   document.getElementById('tabs').replaceChildren(...tabs);
   document.getElementById('tabs').hidden = tabs.length < 2;
   const badge = document.getElementById('run-state');
-  badge.className = `state ${run.status}`;
-  badge.textContent = run.status === 'queued' && run.place ? `waiting, number ${run.place}` : WORDS[run.status] ?? '';
+  const lostTouch = !reachable && !run.ended;
+  badge.className = `state ${lostTouch ? 'lost' : run.status}`;
+  badge.textContent = lostTouch ? 'no connection' : run.status === 'queued' && run.place ? `waiting, number ${run.place}` : WORDS[run.status] ?? '';
   badge.title = STOPPED_BY[run.stoppedBy] ?? '';
   const title = plain(run.info?.prompt ?? run.info?.label ?? '').replace(/\s+/g, ' ').trim();
   document.getElementById('run-title').textContent = title;
@@ -284,34 +304,8 @@ function paintHead(run) {
 
 function showView(view) {
   const { run } = state;
-  clearTimeout(reportTimer);
   change({ view, editing: view === 'stream' && state.editing });
   if (view === 'stream' && run.ended && !run.tokens.length) listen(run);
-}
-
-let reportOf = '';
-
-function paintReport(run) {
-  if (state.view !== 'report' || !hasReport(run) || reportOf === run.id) return;
-  reportOf = run.id;
-  reportFrame.classList.add('loading');
-  // Not by `src`: "back" would lead through every report that was shown.
-  reportFrame.contentWindow.location.replace(new URL(runPath(run.id, '/report'), location.href));
-}
-
-reportFrame.addEventListener('load', () => {
-  reportFrame.classList.remove('loading');
-  dressReport();
-});
-
-/** The report in the colours of this page. */
-function dressReport() {
-  const inside = reportFrame.contentDocument;
-  const toggle = inside?.getElementById('theme');
-  if (!toggle) return;
-  const asked = inside.documentElement.dataset.theme;
-  const dark = asked ? asked === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-  if (dark !== isDark()) toggle.click();
 }
 
 function paintVideo(run) {
@@ -325,7 +319,9 @@ function paintVideo(run) {
 
 whenChanged((changed) => {
   const { run } = state;
+  if (run && changed.has('view') && addressed()?.id === run.id) history.replaceState(null, '', addressOf(run.id, state.view));
   if (!run) {
+    reportNote.hidden = true;
     complainOnStage('');
     paintHead.last = '';
     return;

@@ -17,6 +17,8 @@ const state = {
   /** "stream", "report" or "video". */
   view: 'stream',
   editing: false,
+  /** Whether the run of the address is not there any more. */
+  gone: false,
 };
 
 const listeners = [];

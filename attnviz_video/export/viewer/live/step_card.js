@@ -37,12 +37,15 @@ function paintStepCard(run) {
   const head = make('div', 'step-line', make('h2', '', title), token);
   const facts = [];
   if (!Number.isNaN(step.probability)) facts.push(['probability', probabilityText(step.probability)]);
-  step.shares.forEach((share, image) => facts.push([run.images.length > 1 ? `on image ${image + 1}` : 'on the image', percent(share)]));
+  // The share of each of several stands under it.
+  if (run.images.length) facts.push([run.images.length > 1 ? 'on the images' : 'on the image', percent(step.imageShare)]);
   if (!Number.isNaN(step.entropy)) facts.push(['entropy', `${step.entropy.toFixed(2)} nat`]);
   const list = step.top.length ? candidates(step, next && run.ended ? appendAndAsk : null)
     : make('p', 'soft', shown < run.nPrefix ? 'This token was given.' : 'No candidates were told.');
   const hint = next && run.ended ? make('p', 'soft hint', 'Click one to append it and ask again.') : null;
-  stepCard.replaceChildren(head, factList(facts), list, ...(hint ? [hint] : []));
+  const pairs = facts.map(([name, value]) => make('div', '', make('dt', '', name), make('dd', '', String(value))));
+  head.append(make('dl', 'facts', ...pairs));
+  stepCard.replaceChildren(head, list, ...(hint ? [hint] : []));
 }
 
 function waitingWords(run) {

@@ -10,11 +10,15 @@ const TEXT_SIZES = [17, 24];
 const MOST_FITTED = 500;
 /** Pixels from the end within which the text follows the newest token. */
 const NEAR_END = 90;
+/** How long after a turn of the wheel, or the like, text still scrolls because of it. */
+const SCROLLED_MS = 700;
 /** How long the pointer rests on a token before its row is shown. */
 const REST_MS = 90;
 
 let shownRun = null;
-let sections = {};
+/** The section that grows, and which segments the boxes stand in. */
+let lastSection = null;
+let shownSections = '';
 let chunks = [];
 let chunkOf = new Map();
 let boxesOf = [];
@@ -36,7 +40,8 @@ const chunkWatcher = new IntersectionObserver((entries) => {
 function clearText(run) {
   chunkWatcher.disconnect();
   shownRun = run;
-  sections = {};
+  lastSection = null;
+  shownSections = '';
   chunks = [];
   chunkOf = new Map();
   boxesOf = [];
@@ -48,17 +53,37 @@ function clearText(run) {
 }
 
 function sectionOf(unit, run) {
-  const name = unit.first >= run.nPrompt ? 'answer' : 'prompt';
-  if (!sections[name]) {
+  const name = run.segmentOf(unit);
+  if (lastSection?.name !== name) {
     const flow = make('div', 'flow');
-    sections[name] = { name, flow, chunk: null };
-    textPanel.append(make('div', `section section-${name}`, make('h2', '', name), flow));
+    lastSection = { name, flow, chunk: null };
+    textPanel.append(make('div', `section section-${name}`, make('h2', '', data.segmentNames[name] ?? name), flow));
   }
-  return sections[name];
+  return lastSection;
+}
+
+/** A tag that has become whole says of tokens before it what they are: their boxes are made anew in their sections. */
+function renewSections(run) {
+  const told = JSON.stringify(run.sections);
+  if (told === shownSections) return;
+  shownSections = told;
+  const first = run.units.findIndex((unit) => unit.stop > run.nPrompt);
+  if (first < 0 || first >= nShownUnits) return;
+  const isRight = (index) => boxesOf[index].segment === run.segmentOf(run.units[index]);
+  if (Array.from({ length: nShownUnits - first }, (_, at) => first + at).every(isRight)) return;
+  for (const place of textPanel.querySelectorAll('.section:not(.section-prompt)')) place.remove();
+  for (const chunk of chunks.filter((own) => own.units[0] >= first)) {
+    chunkWatcher.unobserve(chunk.element);
+    chunkOf.delete(chunk.element);
+  }
+  chunks = chunks.filter((own) => own.units[0] < first);
+  boxesOf.length = nShownUnits = first;
+  lastSection = null;
 }
 
 /** Adds the boxes of units that have come, and renews that of a character that has become whole. */
 function growText(run) {
+  renewSections(run);
   for (let index = Math.max(0, nShownUnits - 1); index < run.units.length; index++) {
     const unit = run.units[index];
     if (index < nShownUnits) {
@@ -75,7 +100,7 @@ function growText(run) {
       chunkWatcher.observe(element);
     }
     section.chunk.units.push(index);
-    boxesOf[index] = { boxes: boxesIn(section.chunk.element, unit, index), look: '' };
+    boxesOf[index] = { boxes: boxesIn(section.chunk.element, unit, index), look: '', segment: section.name };
     unit.changed = false;
   }
   nShownUnits = run.units.length;
@@ -93,7 +118,7 @@ function renewUnit(unit, index) {
   const boxes = boxesIn(place, unit, index);
   own.boxes[0].before(place);
   own.boxes.forEach((box) => box.remove());
-  boxesOf[index] = { boxes, look: '' };
+  boxesOf[index] = { boxes, look: '', segment: own.segment };
   unit.changed = false;
 }
 
@@ -153,7 +178,19 @@ function isNearEnd() {
   return textPanel.scrollHeight - textPanel.scrollTop - textPanel.clientHeight < NEAR_END;
 }
 
-textPanel.addEventListener('scroll', () => { follows = isNearEnd(); }, { passive: true });
+/** When the reader last did what may scroll. Text that grows and panels that shrink scroll as well, and mean nothing. */
+let touched = -Infinity;
+for (const name of ['wheel', 'pointerdown', 'touchmove', 'keydown']) {
+  textPanel.addEventListener(name, () => { touched = performance.now(); }, { passive: true });
+}
+textPanel.addEventListener('scroll', () => {
+  if (isNearEnd()) {
+    follows = true;
+  } else if (performance.now() - touched < SCROLLED_MS) {
+    follows = false;
+    touched = performance.now();
+  }
+}, { passive: true });
 
 function paintToNewest(run) {
   const away = state.pinned !== null && run.steps[state.pinned];
@@ -247,12 +284,12 @@ whenChanged((changed) => {
     [, textSize] = TEXT_SIZES;
     textPanel.style.fontSize = `${textSize}px`;
   }
-  if (['step', 'prompt', 'size', 'view'].some((name) => changed.has(name))) fitLetters(run);
+  if (['step', 'prompt', 'size', 'view', 'room'].some((name) => changed.has(name))) fitLetters(run);
   paintChunks(run);
   paintToNewest(run);
   if (state.pinned !== null) {
     if (changed.has('pinned')) showStep(run, state.pinned);
-  } else if (follows && state.hovered === null && (changed.has('step') || changed.has('prompt') || changed.has('view') || changed.has('pinned'))) {
+  } else if (follows && state.hovered === null && (changed.has('step') || changed.has('prompt') || changed.has('view') || changed.has('pinned') || changed.has('room'))) {
     textPanel.scrollTop = textPanel.scrollHeight;
   }
 });
@@ -266,3 +303,6 @@ function showStep(run, number) {
   if (box.top < panel.top + 30) textPanel.scrollTop += box.top - panel.top - 60;
   else if (box.bottom > panel.bottom - 30) textPanel.scrollTop += box.bottom - panel.bottom + 60;
 }
+
+// What is told of a step below may take more room than before.
+new ResizeObserver(() => touch('room')).observe(textPanel);
