@@ -79,6 +79,20 @@ def test_all_pictures_and_the_newest_token_are_in_sight(
         assert not page.page.locator("figcaption .name").evaluate(clipped)
 
 
+def test_two_pictures_stay_side_by_side_at_every_width(open_live: Any, serve_planted: Any) -> None:
+    """Columns are seldom whole pixels wide; a picture must not be sent to a second row by half of one."""
+    page = open_live(serve_planted(at_once).url, viewport={"width": 1280, "height": 600})
+    page.ask(PROMPT, images=("one.png", "two.png"))
+    page.painted("done", len(WORDS) * 4 - 1)
+    figures = "[...document.querySelectorAll('#pictures figure')].map((one) => one.getBoundingClientRect())"
+    for width in range(1270, 1292):
+        page.page.set_viewport_size({"width": width, "height": 600})
+        page.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+        one, two = page.page.evaluate(f"() => {figures}.map((box) => [box.x, box.y])")
+        assert one[1] == two[1], width
+        assert one[0] < two[0]
+
+
 def test_what_comes_next_leaves_the_picture_its_room(open_live: Any, serve_planted: Any) -> None:
     page = open_live(serve_planted(at_once).url, viewport={"width": 1280, "height": 720})
     page.page.fill("#prompt", PROMPT)
