@@ -79,7 +79,10 @@ def made(name: str, folder: Path) -> TraceData:
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-@pytest.mark.parametrize("size", [TEXT_SIZES[0], 9, TEXT_SIZES[1]])
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(TEXT_SIZES[0], marks=pytest.mark.slow), pytest.param(9, marks=pytest.mark.slow), TEXT_SIZES[1]],
+)
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=lambda value: value if isinstance(value, str) else None)
 def test_texts_have_room(
     name: str, settings: Mapping[str, object], size: float, columns: int, tmp_path: Path, written: list[Written]
