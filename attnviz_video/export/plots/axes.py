@@ -15,6 +15,8 @@ from attnviz_video.export.plots.parts import line_height
 _TICK = 2.0
 #: Round numbers are 1, 2 or 5 times a power of ten.
 _ROUND = (1.0, 2.0, 5.0, 10.0)
+#: More curves cannot be told apart by colour: layers or keys beyond are drawn as a heat map.
+MOST_CURVES = 6
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import PointBox, Sheet
 from attnviz_video.export.figures.step_figure import Drawn
 from attnviz_video.export.plots.axes import (
+    MOST_CURVES,
     Axis,
     below_room,
     draw_axes,
@@ -33,8 +34,6 @@ from attnviz_video.export.plots.request import PlotRequest, layer_words
 from attnviz_video.render.numbers import weight
 from attnviz_video.theme import Rgb
 
-#: More layers than can be told apart by colour are drawn as a heat map; as many are chosen where none is named.
-MOST_CURVES = 6
 #: Heights of one panel of curves among others and alone, of the cells of one heat map, of the strip of segments and
 #: length of a line in the key, in points.
 _PANEL, _ALONE, _TALLEST, _STRIP, _SWATCH = 62.0, 130.0, 96.0, 3.0, 12.0

@@ -21,6 +21,7 @@ from attnviz_video.export.figures.look import pt
 from attnviz_video.export.figures.sheet import PointBox, Sheet
 from attnviz_video.export.figures.step_figure import Drawn
 from attnviz_video.export.plots.axes import (
+    MOST_CURVES,
     Axis,
     below_room,
     draw_axes,
@@ -37,8 +38,6 @@ from attnviz_video.export.plots.request import PlotRequest
 from attnviz_video.export.words import keyword_list
 from attnviz_video.render.numbers import weight
 
-#: More keys than can be told apart by colour are drawn as a heat map.
-MOST_CURVES = 6
 #: Keys that are chosen where no number is given.
 TOP_KEYS = 5
 #: Height of the curves, greatest height of the cells, radius of the mark, length of a line in the key, height of a
